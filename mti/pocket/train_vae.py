@@ -1,0 +1,80 @@
+"""The pocket autoencoder: `python -m mti.pocket.train_vae`.
+
+A diffusers `AutoencoderKL` with factor 4 and 4 latent channels: 64x64 pictures, 16x16x4 latents.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from mti.pocket import drawings
+from mti.pocket.stage import DEVICE, Stage, arguments, to_model
+
+BATCH = 16
+KL_WEIGHT = 1e-5
+
+
+def build() -> AutoencoderKL:
+    """The untrained autoencoder."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(32, 32, 96),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=16,
+        sample_size=drawings.SIZE,
+    )
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Mean structural similarity of pictures in [-1, 1]; Wang et al. 2004, Gaussian window, sigma 1.5."""
+    x = torch.arange(11.0, device=a.device) - 5
+    line = torch.exp(-(x**2) / (2 * 1.5**2))
+    window = torch.outer(line, line).div(line.sum() ** 2).expand(3, 1, 11, 11)
+
+    def blur(picture: Tensor) -> Tensor:
+        return F.conv2d(picture, window, groups=3)
+
+    a, b = a.float(), b.float()
+    mean_a, mean_b = blur(a), blur(b)
+    var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    covariance = blur(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return (luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean()
+
+
+def main() -> None:
+    """Train, measure on the held-out drawings, and write the weights."""
+    options = arguments(__doc__, steps=6_000)
+    train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
+
+    def loss(vae: nn.Module, step: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(step)
+        batch = to_model(train[torch.randint(len(train), (BATCH,), generator=generator)])
+        posterior = vae.encode(batch).latent_dist
+        decoded = vae.decode(posterior.sample()).sample
+        with torch.autocast(DEVICE.type, enabled=False):
+            l1 = F.l1_loss(decoded.float(), batch)
+            similarity = ssim(decoded, batch)
+            kl = posterior.kl().float().mean()
+        return {"loss": l1 + 0.1 * (1 - similarity) + KL_WEIGHT * kl, "l1": l1, "ssim": similarity, "kl": kl}
+
+    vae = Stage("vae", build(), loss, options.steps, 1.5e-3, options.work).run()
+    test = to_model(torch.from_numpy(drawings.pictures("test", options.work)[:1000].copy()))
+    with torch.no_grad():
+        means = [vae.encode(batch).latent_dist.mean for batch in test.split(100)]
+        decoded = torch.cat([vae.decode(mean).sample.clamp(-1, 1) for mean in means])
+    error, similarity = F.l1_loss(decoded, test).item(), ssim(decoded, test).item()
+    print(f"held-out drawings: mean absolute error {error:.4f}, SSIM {similarity:.4f}")
+    vae.register_to_config(scaling_factor=round(1 / torch.cat(means).std().item(), 5))
+    vae.half().save_pretrained(options.weights / "ldm" / "vae")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The words that all rooms share: what goes in, what comes out, and what a part must offer.
+
+Pictures are `Float[Tensor, "batch 3 height width"]` in [-1, 1] unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, Self
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+Tokenize = Callable[[str], list[str]]
+"""A text to the names of its tokens under the diffusion model's own tokenizer, without begin and end."""
+
+
+class UserError(Exception):
+    """A mistake of the user's: one line that says what was given, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A thing to find words for: one picture of it, or several, and what is recorded about it."""
+
+    name: str
+    pictures: tuple[Path, ...]
+    recorded: Mapping[str, str] = field(default_factory=dict)  # "class" and "caption", as in table A.1
+
+
+@dataclass(frozen=True)
+class InitialText:
+    """The text whose tokens' rows a run starts from, and where it came from."""
+
+    text: str
+    source: str  # "fixed", "given", "recorded", or the name of the model that looked at the picture
+    raw: str  # as it came, before it was cleaned
+    details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
+
+
+class Initializer(Protocol):
+    """Chooses the initial text of a concept."""
+
+    def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText: ...
+
+
+class Guess(NamedTuple):
+    """What a perception model says of a picture, with its score (a probability, or a log-probability)."""
+
+    text: str
+    score: float
+
+
+class Perception(Protocol):
+    """A classifier or a captioner: an RGB picture to guesses, best first. Loads its weights on first use."""
+
+    name: str
+
+    def __call__(self, picture: Image.Image) -> list[Guess]: ...
+
+
+class Metric(Protocol):
+    """Compares generated pictures with the concept's own: several in, named values out."""
+
+    def __call__(
+        self,
+        generated: Float[Tensor, "generated 3 height width"],
+        reference: Float[Tensor, "reference 3 height width"],
+    ) -> dict[str, float]: ...
+
+
+class Posterior(NamedTuple):
+    """The autoencoder's Gaussian over a picture's latent, scaled as the U-Net sees it."""
+
+    mean: Float[Tensor, "batch channels height width"]
+    std: Float[Tensor, "batch channels height width"]
+
+
+class LatentDiffusion(Protocol):
+    """A frozen text-to-image latent diffusion model, reduced to what inversion needs.
+
+    Everything that goes in and comes out is fp32, whatever the precision inside. No parameter
+    requires a gradient; gradients flow through `encode_text` to `rows` and through `denoise` to `text`.
+    """
+
+    name: str
+    resolution: int  # the side of its square pictures, in pixels
+    latent_shape: tuple[int, int, int]  # channels, height, width
+    context_length: int  # tokens of a prompt, begin and end included
+    prediction_type: Literal["epsilon", "v_prediction"]
+    alphas_cumprod: Float[Tensor, " timesteps"]  # ᾱ_t, on the CPU
+    embedding: Float[Tensor, "vocabulary width"]  # the frozen embedding table
+    scheduler_config: Mapping[str, Any]  # of the diffusers scheduler the model was trained with
+    device: torch.device
+
+    def to(self, device: torch.device) -> Self:
+        """Move everything to a device."""
+        ...
+
+    def token_ids(self, text: str) -> list[int]:
+        """A text's token ids, without begin and end, of any length."""
+        ...
+
+    def token_names(self, ids: Sequence[int]) -> list[str]:
+        """The tokens as the tokenizer writes them."""
+        ...
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """A prompt's ids between begin and end, padded to `context_length`. The caller checks the length."""
+        ...
+
+    def encode_picture(self, pictures: Float[Tensor, "batch 3 height width"]) -> Posterior:
+        """Pictures in [-1, 1] to their latents' posterior."""
+        ...
+
+    def decode(self, latents: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch 3 height width"]:
+        """Latents to pictures in [-1, 1]."""
+        ...
+
+    def encode_text(
+        self, ids: Int[Tensor, "batch context"], rows: Float[Tensor, "rows width"]
+    ) -> Float[Tensor, "batch context channels"]:
+        """c_θ: framed prompts to conditioning. The id `len(embedding) + i` stands for `rows[i]`."""
+        ...
+
+    def denoise(
+        self,
+        noisy: Float[Tensor, "batch channels h w"],
+        timesteps: Int[Tensor, " batch"],
+        text: Float[Tensor, "batch context text_channels"],
+    ) -> Float[Tensor, "batch channels h w"]:
+        """The U-Net's prediction, of ε or of v as `prediction_type` says."""
+        ...
