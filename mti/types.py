@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -97,7 +97,7 @@ class LatentDiffusion(Protocol):
     scheduler_config: Mapping[str, Any]  # of the diffusers scheduler the model was trained with
     device: torch.device
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> LatentDiffusion:
         """Move everything to a device."""
         ...
 

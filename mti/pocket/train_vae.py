@@ -15,7 +15,7 @@ from mti.pocket import drawings
 from mti.pocket.stage import DEVICE, Stage, arguments, to_model
 
 BATCH = 16
-KL_WEIGHT = 1e-5
+KL_WEIGHT = 1e-7
 
 
 def build() -> AutoencoderKL:
@@ -35,10 +35,10 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Mean structural similarity of pictures in [-1, 1]; Wang et al. 2004, Gaussian window, sigma 1.5."""
     x = torch.arange(11.0, device=a.device) - 5
     line = torch.exp(-(x**2) / (2 * 1.5**2))
-    window = torch.outer(line, line).div(line.sum() ** 2).expand(3, 1, 11, 11)
+    window = (line / line.sum()).expand(3, 1, 1, 11)
 
     def blur(picture: Tensor) -> Tensor:
-        return F.conv2d(picture, window, groups=3)
+        return F.conv2d(F.conv2d(picture, window, groups=3), window.mT, groups=3)
 
     a, b = a.float(), b.float()
     mean_a, mean_b = blur(a), blur(b)
@@ -51,7 +51,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 def main() -> None:
     """Train, measure on the held-out drawings, and write the weights."""
-    options = arguments(__doc__, steps=6_000)
+    options = arguments(__doc__, steps=5_200)
     train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
 
     def loss(vae: nn.Module, step: int) -> dict[str, Tensor]:

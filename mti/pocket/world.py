@@ -126,17 +126,17 @@ class Scene:
 # The scenes behind the twelve shipped concepts; `concepts.py` decorates them further.
 CONCEPT_SCENES: dict[str, Scene] = {
     "coffee_mug": Scene("coffee_mug", "white", "wood", sticker="skull", sticker_color="black", scale=0.86),
-    "cup": Scene("cup", "pink", "turquoise", sticker="heart", sticker_color="red", scale=0.86, angle=6),
-    "sunglasses": Scene("sunglasses", "gold", "sand", scale=0.9, angle=-6),
+    "cup": Scene("cup", "pink", "turquoise", sticker="heart", sticker_color="red", scale=0.86, angle=6.0),
+    "sunglasses": Scene("sunglasses", "gold", "sand", scale=0.9, angle=-6.0),
     "backpack": Scene("backpack", "brown", "green", sticker="star", sticker_color="white", scale=0.84),
-    "sneaker": Scene("sneaker", "white", "gray", pattern="stripes", pattern_color="pink", scale=0.88, angle=4),
+    "sneaker": Scene("sneaker", "white", "gray", pattern="stripes", pattern_color="pink", scale=0.88, angle=4.0),
     "teddy_bear": Scene("teddy_bear", "red", "yellow", sticker="moon", sticker_color="white", scale=0.86),
-    "bird": Scene("bird", "gray", "sky", pattern="dots", pattern_color="white", scale=0.82, angle=-5),
+    "bird": Scene("bird", "gray", "sky", pattern="dots", pattern_color="white", scale=0.82, angle=-5.0),
     "go_kart": Scene("go_kart", "blue", "orange", sticker="lightning", sticker_color="yellow", scale=0.9),
     "maraca": Scene("maraca", "turquoise", "purple", pattern="stripes", pattern_color="orange", scale=0.88),
     "analog_clock": Scene("analog_clock", "purple", "white", sticker="crown", sticker_color="gold", scale=0.86),
-    "teapot": Scene("teapot", "red", "blue", sticker="leaf", sticker_color="gold", scale=0.88, angle=-4),
-    "ocarina": Scene("ocarina", "green", "grass", sticker="flower", sticker_color="yellow", scale=0.88, angle=5),
+    "teapot": Scene("teapot", "red", "blue", sticker="leaf", sticker_color="gold", scale=0.88, angle=-4.0),
+    "ocarina": Scene("ocarina", "green", "grass", sticker="flower", sticker_color="yellow", scale=0.88, angle=5.0),
 }
 
 
@@ -350,13 +350,13 @@ def background_picture(name: str, seed: int, size: int) -> Image.Image:
     if name == "wood":
         wave = np.sin(2 * np.pi * (6 * y + 0.25 * np.sin(2 * np.pi * (x * 0.8 + rng.random())) + rng.random()))
         plank = (np.floor(y * 4) % 2) * 10
-        pixels = np.float32([176, 122, 70]) + (wave * 16 + plank)[..., None] + _speckle(rng, size, 2) * 10
+        pixels = np.float32([176, 122, 70]) + (wave * 16 + plank)[..., None] + _speckle(rng, size, 4) * 8
     elif name == "grass":
-        blades = _speckle(rng, size, (3, 1))
+        blades = _speckle(rng, size, (8, 3))
         pixels = np.float32([92, 168, 62]) + blades * np.float32([28, 34, 20]) - y[..., None] * 18
     elif name == "sand":
         ripple = np.sin(2 * np.pi * (5 * y + 0.4 * np.sin(2 * np.pi * (x + rng.random()))))
-        pixels = np.float32([228, 200, 150]) + ripple[..., None] * 7 + _speckle(rng, size, 1) * 10
+        pixels = np.float32([228, 200, 150]) + ripple[..., None] * 9 + _speckle(rng, size, 4) * 8
     elif name == "sky":
         clouds = np.clip(_speckle(rng, size, 9) * 1.6 - 0.5, 0, 1)
         blue = np.float32([116, 178, 244]) + y[..., None] * np.float32([90, 50, 8])

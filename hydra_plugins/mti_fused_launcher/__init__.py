@@ -1,0 +1,1 @@
+"""The launcher that hands a whole multirun to one process and one frozen model."""

@@ -1,0 +1,53 @@
+"""`hydra/launcher=fused`, the default of `mti.run -m`: all jobs of a multirun as one list of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+
+@dataclass
+class FusedLauncherConf:
+    """The launcher's configuration: there is nothing to choose."""
+
+    _target_: str = "hydra_plugins.mti_fused_launcher.launcher.FusedLauncher"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="fused", node=FusedLauncherConf, provider="mti")
+
+
+class FusedLauncher(Launcher):
+    """Composes every job as Hydra's basic launcher does, then starts them all at once."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what `launch` composes with. The task function is for one job, and so of no use here."""
+        self.hydra_context = hydra_context
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Train the runs of all jobs; ends the process as a single run does if one of them fails."""
+        from mti.run import prepared, start
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        configs, returns = [], []
+        context = Singleton.get_state()
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            with open_dict(config):
+                config.hydra.job.id = f"job_id_for_{number}"
+                config.hydra.job.num = number
+            HydraConfig.instance().set_config(config)
+            returns.append(JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED))
+            configs.append(prepared(config.copy()))
+        start(configs)
+        Singleton.set_state(context)
+        return returns

@@ -1,0 +1,135 @@
+"""What the terminal shows: one bar for the whole list of runs, and a closing table."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, TextIO
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from mti.inversion import TextualInversion
+
+LOSSES = 50  # steps that the shown training loss is the mean of
+LINE_SECONDS = 10  # between two lines where no bar can be shown
+
+
+class Progress(pl.Callback):
+    """A bar on the terminal, or a plain line every ten seconds where stderr is none.
+
+    It tells the steps done, the mean training loss of the last steps over all runs, steps per second,
+    run-steps per second if there are several runs, and the time left.
+    """
+
+    def __init__(self, total_steps: int) -> None:
+        self.total_steps = total_steps
+        self._bar: Bar | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar."""
+        assert isinstance(pl_module, TextualInversion)
+        self._start, self._began = pl_module.step, time.monotonic()
+        self._losses: deque[float] = deque(maxlen=LOSSES)
+        self._spoke = self._began
+        console = Console(stderr=True)
+        if console.is_interactive:
+            columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self._bar = Bar(*columns, console=console, refresh_per_second=4)
+            self._task = self._bar.add_task("", completed=self._start, total=self.total_steps)
+            terminal = sys.stderr
+            self._bar.start()
+            _move_logs(terminal, sys.stderr)  # where the bar makes room for them
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Tell of another step."""
+        assert isinstance(pl_module, TextualInversion)
+        losses = [pl_module.losses[i] for i in pl_module.active]
+        if losses:
+            self._losses.append(math.fsum(losses) / len(losses))
+        if self._bar:
+            self._bar.update(self._task, completed=pl_module.step, description=self._state(pl_module))
+        elif time.monotonic() - self._spoke >= LINE_SECONDS or pl_module.step == self.total_steps:
+            self._spoke = time.monotonic()
+            print(f"step {pl_module.step}/{self.total_steps}  {self._state(pl_module)}", file=sys.stderr, flush=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the bar as it is."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Give the terminal back."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar:
+            proxy = sys.stderr
+            self._bar.stop()
+            _move_logs(proxy, sys.stderr)
+            self._bar = None
+
+    def _state(self, module: TextualInversion) -> str:
+        speed = (module.step - self._start) / max(time.monotonic() - self._began, 1e-9)
+        left = timedelta(seconds=round((self.total_steps - module.step) / speed)) if speed else "?"
+        parts = [f"{speed:.1f} steps/s", f"{left} left"]
+        if len(module.active) > 1:
+            parts.insert(1, f"{speed * len(module.active):.0f} run-steps/s")
+        if self._losses:
+            parts.insert(0, f"loss {math.fsum(self._losses) / len(self._losses):.4f}")
+        return "  ".join(parts)
+
+
+def _move_logs(old: TextIO, new: TextIO) -> None:
+    """Let the log's lines that went to one stream go to another."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is old:
+            handler.setStream(new)
+
+
+def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print how the runs ended, a line each; narrow terminals get fewer columns.
+
+    A row has `image`, `init`, `text`, `seed`, `first` and `final` (the evaluation loss before and after
+    training), `steps`, `seconds`, `status` and `folder`. What is None or missing is shown as a dash.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console.width = 1000  # a file has no edge to fold at
+    wide = console.width >= 120
+    home = os.path.commonpath([str(row["folder"]) for row in rows])
+    table = Table(caption=f"in {home}", caption_justify="left", box=None, pad_edge=False)
+    table.add_column("image", no_wrap=True)
+    table.add_column("init", no_wrap=True)
+    if wide:
+        table.add_column("text", no_wrap=True, max_width=min(console.width // 6, 40))
+    for name in ("seed", "first", "final", "steps", "seconds"):
+        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("status", min_width=8)
+    if wide:
+        table.add_column("folder", overflow="fold")
+    for row in rows:
+        shown = {
+            **row,
+            "first": _cell(row.get("first"), ".4f"),
+            "final": _cell(row.get("final"), ".4f"),
+            "seconds": _cell(row.get("seconds"), ".0f"),
+            "status": Text(_cell(row.get("status")), "green" if row.get("status") == "finished" else "red"),
+            "folder": os.path.relpath(row["folder"], home),
+        }
+        cells = [shown.get(str(column.header)) for column in table.columns]
+        table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in cells))
+    console.print(table)
+
+
+def _cell(value: Any, form: str = "") -> str:
+    return "–" if value is None else format(value, form)

@@ -1,0 +1,41 @@
+"""Keeps what a list of runs measures, and checkpoints from which each can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+
+from mti.inversion import TextualInversion
+from mti.jobs import Job
+
+
+class Recording(pl.Callback):
+    """Records each run's training loss, and saves its state every so many steps and at the end."""
+
+    def __init__(self, jobs: Sequence[Job], every: int):
+        self.jobs = jobs
+        self.every = every
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take up interrupted runs where their last checkpoint left them."""
+        assert isinstance(pl_module, TextualInversion)
+        for i, job in enumerate(self.jobs):
+            if job.state:
+                pl_module.load_run_state(i, job.state)
+                job.folder.resume(job.start)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Record the batch's loss; save when it is time to."""
+        assert isinstance(pl_module, TextualInversion)
+        for i in pl_module.active:
+            self.jobs[i].record(pl_module.step - 1, {"train/mse": pl_module.losses[i]})
+        if pl_module.step % self.every == 0 or pl_module.step == trainer.max_steps:
+            self.save(pl_module)
+
+    def save(self, module: TextualInversion) -> None:
+        """Write the metrics and the state of every run that has not failed."""
+        for i in module.active:
+            self.jobs[i].folder.flush()
+            self.jobs[i].folder.save_state(module.step, module.run_state(i))

@@ -1,0 +1,140 @@
+"""From Hydra's configurations to checked plans: where runs go, what is wrong with them, which belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from mti.templates import TEMPLATES
+from mti.tokens import HOLE
+from mti.types import UserError
+
+# Overrides that are folders already, or that change nothing about the result.
+UNNAMED = re.compile(r"^\+*(image|init|seed|experiment|experiment\..*|logger|logger\..*|output_dir|folder|hydra.*)$")
+# What runs trained together must have in common.
+SHARED = ("model", "trainer", "evaluation", "metrics", "training.batch_size", "training.checkpoint_every")
+# What may differ between a run and its continuation.
+INCIDENTAL = ("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices", "training.runs_at_once")
+LONGEST_NAME = 120
+
+
+def run_folder(config: DictConfig, overrides: Sequence[str]) -> Path:
+    """outputs/<experiment>/<image>/<init>/s<seed>, with all other overrides in the last part of the name."""
+    if config.folder:
+        return Path(config.folder)
+    others = sorted(o.lstrip("+") for o in overrides if not UNNAMED.match(o.partition("=")[0]))
+    name = ",".join([f"s{config.seed}", *others])
+    return Path(config.output_dir, config.experiment.name, _image_part(str(config.image)), config.init.name, _safe(name))
+
+
+def _image_part(image: str) -> str:
+    """An image's name; a path's stem with a short hash of the path, since stems repeat."""
+    path = Path(image).expanduser()
+    if path.name == image and not path.suffix:
+        return _safe(image)
+    return _safe(f"{path.stem}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:6]}")
+
+
+def _safe(name: str) -> str:
+    """A name that any file system takes, still telling from its neighbours."""
+    safe = re.sub(r"[^\w.,=+-]+", "_", name)
+    if safe == name and len(safe) <= LONGEST_NAME:
+        return safe
+    return f"{safe[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def build(node: Any) -> Any:
+    """Hydra's `instantiate`, with a user's mistake raised as itself."""
+    try:
+        return instantiate(node)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def check(configs: Sequence[DictConfig]) -> None:
+    """Find all faults of all configurations, before any weights are loaded, and raise them together."""
+    faults: dict[str, None] = {}  # in order, each once
+    for config in configs:
+        for fault in _faults(config):
+            faults[fault] = None
+    folders = [str(config.folder) for config in configs]
+    for folder in {folder for folder in folders if folders.count(folder) > 1}:
+        faults[f"{folder} would hold {folders.count(folder)} runs: give each a folder of its own"] = None
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def _faults(config: DictConfig) -> Iterable[str]:
+    training, evaluation = config.training, config.evaluation
+    for part in (lambda: build(config.dataset).check(str(config.image)), lambda: build(config.init)):
+        fault = _refusal(part)
+        if fault:
+            yield fault
+    if training.templates not in TEMPLATES:
+        yield f"training.templates={training.templates}: expected one of {', '.join(TEMPLATES)}"
+    for prompt in evaluation.prompts:
+        if HOLE not in prompt:
+            yield f"evaluation.prompts has {prompt!r}: put {HOLE} where the learned tokens go"
+    numbers = {
+        "trainer.max_steps": (config.trainer.max_steps, 1),
+        "training.batch_size": (training.batch_size, 1),
+        "training.checkpoint_every": (training.checkpoint_every, 1),
+        "training.runs_at_once": (training.runs_at_once, 1),
+        "training.weight_decay": (training.weight_decay, 0),
+        "evaluation.samples": (evaluation.samples, 1),
+        "evaluation.pictures": (evaluation.pictures, 0),
+        "evaluation.sampler_steps": (evaluation.sampler_steps, 1),
+        "evaluation.batch_size": (evaluation.batch_size, 1),
+    }
+    for name, (value, least) in numbers.items():
+        if not isinstance(value, int | float) or value < least:
+            yield f"{name}={value}: expected a number of at least {least}"
+    for name, value in {"training.learning_rate": training.learning_rate, "training.max_grad_norm": training.max_grad_norm}.items():
+        if value is not None and (not isinstance(value, int | float) or value <= 0):
+            yield f"{name}={value}: expected a number above 0"
+
+
+def _refusal(part: Callable[[], object]) -> str | None:
+    try:
+        part()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def shared_part(config: DictConfig) -> str:
+    """What must be the same for runs to be trained together, as text."""
+    return OmegaConf.to_yaml(OmegaConf.create({key: OmegaConf.select(config, key) for key in SHARED}), resolve=True)
+
+
+def changes(old: DictConfig, new: DictConfig) -> list[str]:
+    """What a configuration says otherwise than the one that a run was started with: "key: old -> new"."""
+    before, after = _flat(old), _flat(new)
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and not key.startswith(INCIDENTAL)
+    ]
+
+
+def _flat(config: DictConfig) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+
+    def walk(node: Any, prefix: str) -> None:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                walk(value, f"{prefix}{key}.")
+            else:
+                flat[f"{prefix}{key}"] = value
+
+    walk(OmegaConf.to_container(config, resolve=True), "")
+    return flat

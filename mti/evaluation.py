@@ -1,0 +1,88 @@
+"""What is measured of a run at given steps: a deterministic loss, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mti.loss import latent_diffusion_loss
+from mti.noise import evaluation_grid, initial_latents
+from mti.sampling import sample
+from mti.tokens import prompt_ids
+from mti.types import LatentDiffusion, Posterior
+
+Rows = Float[Tensor, "rows width"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How runs are evaluated; kept with every score, since scores compare only under the same protocol."""
+
+    steps: Sequence[int]  # after how many updates, beside the last
+    prompts: Sequence[str]  # the reconstruction prompts; `{}` stands for the placeholders
+    samples: int  # (t, ε) pairs of the evaluation loss, shared out over the prompts
+    pictures: int  # generated at each evaluated step, shared out over the prompts
+    sampler_steps: int  # of DDIM
+    guidance: float  # classifier-free guidance scale
+    batch_size: int  # of the U-Net while evaluating; changes memory and speed, not results
+    version: int = 1
+
+
+def ids_of(model: LatentDiffusion, prompts: Sequence[str], placeholders: Sequence[int], count: int) -> Tensor:
+    """The framed ids of `count` prompts, which take turns: int64, [count, context]."""
+    framed = [prompt_ids(model, prompt, placeholders) for prompt in prompts]
+    return torch.tensor([framed[i % len(framed)] for i in range(count)], device=model.device)
+
+
+@torch.no_grad()
+def evaluation_loss(
+    model: LatentDiffusion, protocol: Protocol, image: str, posterior: Posterior, ids: Tensor, rows: Rows
+) -> float:
+    """Eq. (1) on a fixed grid of (t, ε), the same for every run of a picture: free of training noise.
+
+    `ids` holds a framed prompt for each of the grid's samples. The latents are the posterior's means;
+    several pictures take turns.
+    """
+    timesteps, noise = evaluation_grid(image, protocol.samples, len(model.alphas_cumprod), model.latent_shape)
+    which = torch.arange(protocol.samples) % len(posterior.mean)
+    latents = posterior.mean.to(model.device)[which]
+    text = encode_distinct(model, ids, rows)
+    parts = zip(*(tensor.split(protocol.batch_size) for tensor in (latents, text, timesteps, noise)), strict=True)
+    losses = [
+        latent_diffusion_loss(model, z, c, t.to(model.device), eps.to(model.device)) for z, c, t, eps in parts
+    ]
+    return torch.cat(losses).mean().item()
+
+
+@torch.no_grad()
+def draw_pictures(
+    model: LatentDiffusion, protocol: Protocol, noise: Float[Tensor, "pictures c h w"], ids: Tensor, rows: Rows
+) -> Float[Tensor, "pictures 3 height width"]:
+    """Pictures in [-1, 1] for framed prompts, each from its own initial noise, on the CPU."""
+    text = encode_distinct(model, ids, rows)
+    empty = model.encode_text(torch.tensor([model.framed([])], device=model.device), rows)
+    latents = sample(
+        model,
+        text,
+        empty,
+        noise.to(model.device),
+        steps=protocol.sampler_steps,
+        guidance=protocol.guidance,
+        max_batch=protocol.batch_size,
+    )
+    return torch.cat([model.decode(part).cpu() for part in latents.split(protocol.batch_size)])
+
+
+def encode_distinct(model: LatentDiffusion, ids: Int[Tensor, "batch context"], rows: Rows) -> Tensor:
+    """`model.encode_text`, with each distinct prompt encoded once."""
+    distinct, which = torch.unique(ids, dim=0, return_inverse=True)
+    return model.encode_text(distinct, rows)[which]
+
+
+def picture_noise(model: LatentDiffusion, protocol: Protocol, seed: int, image: str) -> Tensor:
+    """The initial noise of a run's sample pictures, the same at every step and for every initializer."""
+    return initial_latents(seed, image, protocol.pictures, model.latent_shape)
