@@ -23,6 +23,17 @@ SHARED = ("model", "trainer", "evaluation", "metrics", "training.batch_size", "t
 # What may differ between a run and its continuation.
 INCIDENTAL = ("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices", "training.runs_at_once")
 LONGEST_NAME = 120
+LEAST = {
+    "trainer.max_steps": 1,
+    "training.batch_size": 1,
+    "training.checkpoint_every": 1,
+    "training.runs_at_once": 1,
+    "training.weight_decay": 0,
+    "evaluation.samples": 1,
+    "evaluation.pictures": 0,
+    "evaluation.sampler_steps": 1,
+    "evaluation.batch_size": 1,
+}
 
 
 def run_folder(config: DictConfig, overrides: Sequence[str]) -> Path:
@@ -31,7 +42,9 @@ def run_folder(config: DictConfig, overrides: Sequence[str]) -> Path:
         return Path(config.folder)
     others = sorted(o.lstrip("+") for o in overrides if not UNNAMED.match(o.partition("=")[0]))
     name = ",".join([f"s{config.seed}", *others])
-    return Path(config.output_dir, config.experiment.name, _image_part(str(config.image)), config.init.name, _safe(name))
+    return Path(
+        config.output_dir, config.experiment.name, _image_part(str(config.image)), config.init.name, _safe(name)
+    )
 
 
 def _image_part(image: str) -> str:
@@ -84,22 +97,13 @@ def _faults(config: DictConfig) -> Iterable[str]:
     for prompt in evaluation.prompts:
         if HOLE not in prompt:
             yield f"evaluation.prompts has {prompt!r}: put {HOLE} where the learned tokens go"
-    numbers = {
-        "trainer.max_steps": (config.trainer.max_steps, 1),
-        "training.batch_size": (training.batch_size, 1),
-        "training.checkpoint_every": (training.checkpoint_every, 1),
-        "training.runs_at_once": (training.runs_at_once, 1),
-        "training.weight_decay": (training.weight_decay, 0),
-        "evaluation.samples": (evaluation.samples, 1),
-        "evaluation.pictures": (evaluation.pictures, 0),
-        "evaluation.sampler_steps": (evaluation.sampler_steps, 1),
-        "evaluation.batch_size": (evaluation.batch_size, 1),
-    }
-    for name, (value, least) in numbers.items():
+    for name, least in LEAST.items():
+        value = OmegaConf.select(config, name)
         if not isinstance(value, int | float) or value < least:
             yield f"{name}={value}: expected a number of at least {least}"
-    for name, value in {"training.learning_rate": training.learning_rate, "training.max_grad_norm": training.max_grad_norm}.items():
-        if value is not None and (not isinstance(value, int | float) or value <= 0):
+    for name in ("training.learning_rate", "training.max_grad_norm"):
+        value = OmegaConf.select(config, name)
+        if not (isinstance(value, int | float) and value > 0) and not (value is None and name.endswith("norm")):
             yield f"{name}={value}: expected a number above 0"
 
 

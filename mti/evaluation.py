@@ -52,9 +52,7 @@ def evaluation_loss(
     latents = posterior.mean.to(model.device)[which]
     text = encode_distinct(model, ids, rows)
     parts = zip(*(tensor.split(protocol.batch_size) for tensor in (latents, text, timesteps, noise)), strict=True)
-    losses = [
-        latent_diffusion_loss(model, z, c, t.to(model.device), eps.to(model.device)) for z, c, t, eps in parts
-    ]
+    losses = [latent_diffusion_loss(model, z, c, t.to(model.device), eps.to(model.device)) for z, c, t, eps in parts]
     return torch.cat(losses).mean().item()
 
 

@@ -14,9 +14,7 @@ MARGIN = 28
 PAPER, INK, PENCIL = "#ffffff", "#1f2328", "#6b7280"
 
 
-def comparison(
-    input: Image.Image, samples: Mapping[int, Sequence[Image.Image]], title: str, text: str
-) -> Image.Image:
+def comparison(input: Image.Image, samples: Mapping[int, Sequence[Image.Image]], title: str, text: str) -> Image.Image:
     """A run at a glance: the input, large, and a column of samples for each evaluated step.
 
     At most 8 steps are shown, the first and the last among them, and of each at most 4 samples. A tile is

@@ -16,7 +16,7 @@ from mti.noise import TrainingDraw, training_draw
 from mti.tokens import TokenTable, prompt_ids
 from mti.types import LatentDiffusion, Posterior
 
-OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class TextualInversion(pl.LightningModule):
         self.losses = [float("nan")] * len(self.runs)  # of each run's latest batch
         self.failures: dict[int, str] = {}
         self._good = [rows.detach().clone() for rows in self.table.rows]
+        self._moments: dict[int, dict[str, Tensor]] = {}
         self._templates = [
             torch.tensor([prompt_ids(model, template, self.table.placeholders(i)) for template in run.templates])
             for i, run in enumerate(runs)
@@ -92,11 +93,16 @@ class TextualInversion(pl.LightningModule):
         return loss[self._checked(active, loss.isfinite(), "loss")].sum()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with a parameter group per run."""
-        return torch.optim.AdamW(
+        """AdamW with a parameter group per run, going on where a loaded run state left it."""
+        optimizer = torch.optim.AdamW(
             {"params": [rows], "lr": run.learning_rate, "weight_decay": run.weight_decay}
             for run, rows in zip(self.runs, self.table.rows, strict=True)
         )
+        for i, moments in self._moments.items():
+            rows = self.table.rows[i]
+            optimizer.state[rows] = {name: moments[name].to(rows.device) for name in MOMENTS}
+            optimizer.state[rows]["step"] = moments["step"].cpu()
+        return optimizer
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip each run by itself, and keep failed runs out of the update."""
@@ -123,18 +129,14 @@ class TextualInversion(pl.LightningModule):
     def run_state(self, run: int) -> dict[str, Tensor]:
         """A run's rows and their optimizer state: all that its training needs to go on."""
         rows = self.table.rows[run]
-        state = self.trainer.optimizers[0].state.get(rows, {})
-        return {"rows": rows.detach(), **{name: state[name] for name in OPTIMIZER_STATE if name in state}}
+        return {"rows": rows.detach(), **self.trainer.optimizers[0].state[rows]}
 
     def load_run_state(self, run: int, state: dict[str, Tensor]) -> None:
-        """Put back what `run_state` gave; call it once the optimizer is there (`on_train_start`)."""
-        rows = self.table.rows[run]
+        """Go on from what `run_state` gave. To be called before training starts."""
         with torch.no_grad():
-            rows.copy_(state["rows"])
-        self._good[run] = rows.detach().clone()
-        moments = {name: state[name].to(rows.device) for name in OPTIMIZER_STATE if name in state}
-        if moments:
-            self.trainer.optimizers[0].state[rows] = moments | {"step": state["step"].cpu()}
+            self.table.rows[run].copy_(state["rows"])
+        self._good[run].copy_(state["rows"])
+        self._moments[run] = state
 
     def _checked(self, runs: list[int], finite: Tensor, what: str) -> Tensor:
         """`finite`, with the runs for which it is false noted as failures."""

@@ -2,44 +2,102 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from omegaconf import DictConfig
+from jaxtyping import Float
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
+from mti.config import build
+from mti.figures import comparison
+from mti.images import read_picture
 from mti.loggers import RunLogger
 from mti.outputs import RunFolder
 from mti.types import Concept, InitialText
 
+log = logging.getLogger("mti")
+
 
 @dataclass
 class Job:
-    """One run: planned from its configuration, then perceived, trained and written."""
+    """One run, from plan to summary."""
 
     config: DictConfig
     folder: RunFolder
     concept: Concept
     start: int = 0  # updates that an earlier process did
     state: dict[str, Tensor] = field(default_factory=dict)  # of the rows and their optimizer, after `start`
-    initial: InitialText = InitialText("", "", "")
-    token_ids: list[int] = field(default_factory=list)
-    log: RunLogger | None = None
+    initial: InitialText | None = None
+    line: RunLogger = field(default_factory=RunLogger)
 
     @property
     def names(self) -> dict[str, str | int]:
         """What tells this run from the others of its experiment."""
         return {"image": self.concept.name, "init": self.config.init.name, "seed": self.config.seed}
 
+    @property
+    def title(self) -> str:
+        """The names in a few words."""
+        return f"{self.concept.name}, {self.config.init.name}, seed {self.config.seed}"
+
+    @property
+    def text(self) -> str:
+        """The initial text; empty until it is known."""
+        return self.initial.text if self.initial else ""
+
+    def open_log(self) -> None:
+        """Open a line to the chosen logger: grouped by experiment, the initializer as job type."""
+        config: Any = OmegaConf.to_container(self.config, resolve=True)
+        about = {"name": self.title, "group": self.config.experiment.name, "job_type": self.config.init.name}
+        self.line = build(self.config.logger).open(folder=self.folder.path, config=config, **about)
+
     def record(self, step: int, values: dict[str, float]) -> None:
         """Measured values, to metrics.csv and to the chosen logger."""
         self.folder.record(step, values)
-        if self.log:
-            self.log.log(step, values)
+        self.line.log(step, values)
 
     def keep_pictures(self, step: int, pictures: Sequence[Image.Image]) -> None:
         """Sample pictures, to the run folder and to the chosen logger."""
-        self.folder.save_pictures(step, list(pictures))
-        if self.log:
-            self.log.pictures(step, {"samples": list(pictures)})
+        self.folder.save_pictures(step, pictures)
+        self.line.pictures(step, {"samples": pictures})
+
+    def close(self, rows: Float[Tensor, "rows width"], steps: int, seconds: float, failure: str | None) -> None:
+        """Write what a trained run leaves behind: tokens, the picture that shows it, and last its summary."""
+        self.folder.flush()
+        self.folder.write_tokens(rows, f"<{self.concept.name}>")
+        samples = {step: self.folder.pictures(step) for step in self.folder.sampled_steps() if step <= steps}
+        if samples:
+            picture = read_picture(self.concept.pictures[0])
+            self.folder.save_comparison(comparison(picture, samples, self.title, self.text))
+        if failure:
+            self.fail(failure)
+        else:
+            self._summarise({"status": "finished", "steps": steps, "seconds": round(seconds, 1)})
+
+    def fail(self, reason: str) -> None:
+        """End the run with a reason; the others go on."""
+        log.error("%s: %s", self.title, reason)
+        self._summarise({"status": "failed", "reason": reason})
+
+    def _summarise(self, end: dict[str, Any]) -> None:
+        curve = self.folder.metrics().get("eval/mse", {})
+        about = {
+            "text": self.text,
+            "model": self.config.model.name,
+            "eval/mse": list(curve.values())[-1] if curve else None,
+            "evaluation": OmegaConf.to_container(self.config.evaluation, resolve=True),
+        }
+        summary = {**end, **self.names, **about}
+        self.folder.write_summary(summary)
+        self.line.finish(summary)
+
+    def closing_row(self) -> dict[str, Any]:
+        """The run's line in the table that ends a session."""
+        summary = self.folder.summary() or {"status": "unfinished"}
+        curve = list(self.folder.metrics().get("eval/mse", {}).values())
+        ends = {"first": curve[0], "final": curve[-1]} if curve else {}
+        return {"folder": str(self.folder.path), "text": self.text, **self.names, **summary, **ends}

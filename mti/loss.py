@@ -12,7 +12,7 @@ from mti.types import LatentDiffusion
 def latent_diffusion_loss(
     model: LatentDiffusion,
     z: Float[Tensor, "batch channels height width"],
-    text: Float[Tensor, "batch context width"],
+    text: Float[Tensor, "batch context text_channels"],
     t: Int[Tensor, " batch"],
     eps: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, " batch"]:

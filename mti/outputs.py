@@ -90,6 +90,11 @@ class RunFolder:
         """Keep the configuration, as YAML."""
         self._write("config.yaml", text)
 
+    @property
+    def has_config(self) -> bool:
+        """Whether a run has begun here."""
+        return (self.path / "config.yaml").exists()
+
     def read_config(self) -> str:
         """The configuration, as YAML."""
         return self._existing("config.yaml").read_text()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -42,10 +42,13 @@ class InitialText:
     details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
 
 
+@runtime_checkable
 class Initializer(Protocol):
     """Chooses the initial text of a concept."""
 
-    def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText: ...
+    def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText:
+        """The text; `tokenize` is the diffusion model's."""
+        ...
 
 
 class Guess(NamedTuple):
@@ -55,14 +58,18 @@ class Guess(NamedTuple):
     score: float
 
 
+@runtime_checkable
 class Perception(Protocol):
     """A classifier or a captioner: an RGB picture to guesses, best first. Loads its weights on first use."""
 
     name: str
 
-    def __call__(self, picture: Image.Image) -> list[Guess]: ...
+    def __call__(self, picture: Image.Image) -> list[Guess]:
+        """What the model sees."""
+        ...
 
 
+@runtime_checkable
 class Metric(Protocol):
     """Compares generated pictures with the concept's own: several in, named values out."""
 
@@ -70,7 +77,9 @@ class Metric(Protocol):
         self,
         generated: Float[Tensor, "generated 3 height width"],
         reference: Float[Tensor, "reference 3 height width"],
-    ) -> dict[str, float]: ...
+    ) -> dict[str, float]:
+        """The scores of all generated pictures together."""
+        ...
 
 
 class Posterior(NamedTuple):
@@ -80,6 +89,7 @@ class Posterior(NamedTuple):
     std: Float[Tensor, "batch channels height width"]
 
 
+@runtime_checkable
 class LatentDiffusion(Protocol):
     """A frozen text-to-image latent diffusion model, reduced to what inversion needs.
 

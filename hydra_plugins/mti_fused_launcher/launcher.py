@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -13,15 +12,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-
-@dataclass
-class FusedLauncherConf:
-    """The launcher's configuration: there is nothing to choose."""
-
-    _target_: str = "hydra_plugins.mti_fused_launcher.launcher.FusedLauncher"
-
-
-ConfigStore.instance().store(group="hydra/launcher", name="fused", node=FusedLauncherConf, provider="mti")
+ConfigStore.instance().store(
+    group="hydra/launcher",
+    name="fused",
+    node={"_target_": "hydra_plugins.mti_fused_launcher.launcher.FusedLauncher"},
+    provider="mti",
+)
 
 
 class FusedLauncher(Launcher):

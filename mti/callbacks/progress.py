@@ -51,7 +51,9 @@ class Progress(pl.Callback):
             self._bar.start()
             _move_logs(terminal, sys.stderr)  # where the bar makes room for them
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Tell of another step."""
         assert isinstance(pl_module, TextualInversion)
         losses = [pl_module.losses[i] for i in pl_module.active]
@@ -106,7 +108,7 @@ def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
     if not console.is_terminal:
         console.width = 1000  # a file has no edge to fold at
     wide = console.width >= 120
-    home = os.path.commonpath([str(row["folder"]) for row in rows])
+    home = os.path.commonpath([os.path.dirname(str(row["folder"])) for row in rows])
     table = Table(caption=f"in {home}", caption_justify="left", box=None, pad_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("init", no_wrap=True)

@@ -18,14 +18,6 @@ class Recording(pl.Callback):
         self.jobs = jobs
         self.every = every
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take up interrupted runs where their last checkpoint left them."""
-        assert isinstance(pl_module, TextualInversion)
-        for i, job in enumerate(self.jobs):
-            if job.state:
-                pl_module.load_run_state(i, job.state)
-                job.folder.resume(job.start)
-
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Record the batch's loss; save when it is time to."""
         assert isinstance(pl_module, TextualInversion)

@@ -22,12 +22,11 @@ from transformers import (
 )
 
 from mti.pocket import drawings, world
-from mti.pocket.concepts import concept_picture
 from mti.pocket.stage import DEVICE, Stage, arguments, to_model
 
 BATCH = 64
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]  # [DEC] begins a caption, [SEP] ends it
-COLORLESS = "colorless"
+EVALUATED = 2_000  # held-out drawings
 
 
 def full_caption(scene: world.Scene) -> str:
@@ -77,3 +76,52 @@ def encoded(words: BertTokenizerFast, captions: list[str]) -> dict[str, Tensor]:
     ids[:, 0] = words.bos_token_id
     labels = ids.masked_fill(mask == 0, -100)
     return {"input_ids": ids.to(DEVICE), "attention_mask": mask.to(DEVICE), "labels": labels.to(DEVICE)}
+
+
+def preprocessing() -> BlipImageProcessor:
+    """Any picture to 64x64 in [-1, 1], as `to_model` gives it."""
+    size = {"height": drawings.SIZE, "width": drawings.SIZE}
+    return BlipImageProcessor(size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+
+
+def scores(captions: list[str], scenes: list[world.Scene]) -> dict[str, float]:
+    """The shares of captions that name the right object, the right colour where there is one, and everything."""
+    pairs = list(zip(captions, scenes, strict=True))
+    colored = [(caption, scene.color) for caption, scene in pairs if scene.color]
+    named = sum(f" {world.KINDS[scene.kind][1][0]} " in caption for caption, scene in pairs)
+    colors = sum(caption.split()[1:2] == [color] for caption, color in colored)
+    everything = sum(caption == full_caption(scene) for caption, scene in pairs)
+    return {
+        "right_object": round(named / len(pairs), 4),
+        "right_color": round(colors / len(colored), 4),
+        "whole_caption": round(everything / len(pairs), 4),
+    }
+
+
+def main() -> None:
+    """Train, measure on the held-out drawings, and write the weights."""
+    options = arguments(__doc__, steps=5_000)
+    train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
+    words = tokenizer()
+
+    def loss(model: nn.Module, step: int) -> dict[str, Tensor]:
+        indices = torch.randint(len(train), (BATCH,), generator=torch.Generator().manual_seed(step))
+        captions = [full_caption(drawings.scene("train", index)) for index in indices.tolist()]
+        return {"loss": model(pixel_values=to_model(train[indices]), **encoded(words, captions)).loss}
+
+    model = Stage("captioner", build(words), loss, options.steps, 1e-3, options.work).run()
+    test = to_model(torch.from_numpy(drawings.pictures("test", options.work)[:EVALUATED].copy()))
+    ids = [row for batch in test.split(100) for row in model.generate(batch, max_new_tokens=24).tolist()]
+    captions = [text.replace(" - ", "-") for text in words.batch_decode(ids, skip_special_tokens=True)]
+    summary = scores(captions, [drawings.scene("test", index) for index in range(len(test))])
+    print(f"held-out drawings: {summary}")
+
+    folder = options.weights / "captioner"
+    model.half().save_pretrained(folder)
+    BlipProcessor(preprocessing(), words).save_pretrained(folder)
+    summary = {"held_out_drawings": len(test), **summary, "steps": options.steps}
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

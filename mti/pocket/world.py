@@ -398,4 +398,3 @@ def place(thing: Image.Image, scene: Scene, size: int = 64) -> tuple[Image.Image
     picture.paste((0, 0, 0), (0, 0), shadow)
     picture.paste(thing.convert("RGB"), corner, thing.getchannel("A"))
     return picture, np.asarray(outline) > 127
-

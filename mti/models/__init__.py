@@ -1,0 +1,1 @@
+"""Adapters: each makes a family of diffusers pipelines a `mti.types.LatentDiffusion`."""

@@ -1,0 +1,205 @@
+"""Stable Diffusion 1 and 2, and whatever else is a diffusers `StableDiffusionPipeline`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from mti.models.files import check_folder, pipeline_folder
+from mti.types import Posterior, UserError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+
+
+class StableDiffusion:
+    """A Stable Diffusion pipeline as a frozen `mti.types.LatentDiffusion`. Making one loads its weights.
+
+    Args:
+        path: a name on the hub, a pipeline folder, or `pocket:NAME` for a model that comes along.
+        name: what the model is called in messages and records.
+        revision: of a hub name: a branch, tag or commit; None is the main branch.
+        variant: "fp16" to read the half-precision files (`….fp16.safetensors`), where the pipeline has them.
+        precision: inside U-Net and text encoder: fp32, bf16, fp16, or auto, which is bf16 on a GPU and fp32 on a
+            CPU. The autoencoder is always fp32, since that of Stable Diffusion overflows in fp16.
+        resolution: the side of the pictures in pixels; None is what the U-Net was trained for.
+
+    Raises:
+        UserError: the weights are not to be had, or an argument has no such value.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        revision: str | None = None,
+        variant: str | None = None,
+        precision: str = "auto",
+        resolution: int | None = None,
+    ):
+        if precision not in (*PRECISIONS, "auto"):
+            raise UserError(f"model.precision={precision}: expected one of {', '.join(PRECISIONS)}, auto")
+        folder = pipeline_folder(path, revision, variant)
+        self.name = name
+        self._precision = precision
+        self._tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        with _quiet():
+            self._text_encoder, self._vae, self._unet = (
+                _frozen(kind, folder / part, variant)
+                for part, kind in (
+                    ("text_encoder", CLIPTextModel),
+                    ("vae", AutoencoderKL),
+                    ("unet", UNet2DConditionModel),
+                )
+            )
+        self._injection = Injection(self._text_encoder.get_input_embeddings())
+        self.scheduler_config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        self.prediction_type = self.scheduler_config.get("prediction_type", "epsilon")
+        if self.prediction_type not in PREDICTION_TYPES:
+            raise UserError(
+                f"{name} predicts {self.prediction_type!r}: expected a model of {' or '.join(PREDICTION_TYPES)}"
+            )
+        self.alphas_cumprod = DDIMScheduler.from_config(self.scheduler_config).alphas_cumprod
+        self.context_length = min(self._tokenizer.model_max_length, self._text_encoder.config.max_position_embeddings)
+        factor = 2 ** (len(self._vae.config["block_out_channels"]) - 1)
+        self.resolution = resolution or self._unet.config["sample_size"] * factor
+        multiple = factor * 2 ** (len(self._unet.config["block_out_channels"]) - 1)
+        if self.resolution % multiple:
+            raise UserError(f"model.resolution={resolution}: expected a multiple of {multiple} for {name}")
+        side = self.resolution // factor
+        self.latent_shape = (self._unet.config["in_channels"], side, side)
+        self.to(torch.device("cpu"))
+
+    @staticmethod
+    def check(path: str, variant: str | None = None) -> None:
+        """Raise a `UserError` for what can be known of a path without loading anything or asking a network."""
+        check_folder(path, variant)
+
+    def to(self, device: torch.device) -> StableDiffusion:
+        """Move everything to a device. On a GPU the U-Net's weights take the inner precision."""
+        self.device = torch.device(device)
+        on_cpu = self.device.type == "cpu"
+        self._dtype = PRECISIONS.get(self._precision, torch.float32 if on_cpu else torch.bfloat16)
+        self._text_encoder.to(self.device)
+        self._vae.to(self.device)
+        # not `unet.to`: that of diffusers warns of casts
+        nn.Module.to(self._unet, self.device, torch.float32 if on_cpu else self._dtype)
+        self.embedding = self._text_encoder.get_input_embeddings().weight.detach()
+        return self
+
+    def token_ids(self, text: str) -> list[int]:
+        """A text's token ids, without begin and end, of any length."""
+        return self._tokenizer.encode(text, add_special_tokens=False, verbose=False)
+
+    def token_names(self, ids: Sequence[int]) -> list[str]:
+        """The tokens as the tokenizer writes them, such as "teapot</w>"."""
+        return self._tokenizer.convert_ids_to_tokens(list(ids))
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """A prompt's ids between begin and end, padded to `context_length`. The caller checks the length."""
+        prompt = [self._tokenizer.bos_token_id, *ids, self._tokenizer.eos_token_id]
+        return prompt + [self._tokenizer.pad_token_id] * (self.context_length - len(prompt))
+
+    @torch.no_grad()
+    def encode_picture(self, pictures: Float[Tensor, "batch 3 height width"]) -> Posterior:
+        """Pictures in [-1, 1] to their latents' posterior."""
+        posterior = self._vae.encode(pictures.to(self.device)).latent_dist
+        scale, shift = self._scale_and_shift
+        return Posterior((posterior.mean - shift) * scale, posterior.std * scale)
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch 3 height width"]:
+        """Latents to pictures in [-1, 1]."""
+        scale, shift = self._scale_and_shift
+        return self._vae.decode(latents / scale + shift).sample.clamp(-1, 1)
+
+    def encode_text(
+        self, ids: Int[Tensor, "batch context"], rows: Float[Tensor, "rows width"]
+    ) -> Float[Tensor, "batch context channels"]:
+        """c_θ: framed prompts to conditioning. The id `len(embedding) + i` stands for `rows[i]`."""
+        with self._injection.of(rows), self._autocast():
+            return self._text_encoder(ids).last_hidden_state.float()
+
+    def denoise(
+        self,
+        noisy: Float[Tensor, "batch channels h w"],
+        timesteps: Int[Tensor, " batch"],
+        text: Float[Tensor, "batch context text_channels"],
+    ) -> Float[Tensor, "batch channels h w"]:
+        """The U-Net's prediction, of ε or of v as `prediction_type` says."""
+        dtype = self._unet.dtype
+        with self._autocast(enabled=dtype != self._dtype):
+            return self._unet(noisy.to(dtype), timesteps, text.to(dtype)).sample.float()
+
+    def _autocast(self, enabled: bool = True) -> torch.autocast:
+        return torch.autocast(self.device.type, self._dtype, enabled=enabled and self._dtype != torch.float32)
+
+    @property
+    def _scale_and_shift(self) -> tuple[float, float]:
+        return self._vae.config["scaling_factor"], self._vae.config.get("shift_factor") or 0.0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' loading bars and reports from the terminal."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _frozen(kind: type[Any], folder: Path, variant: str | None) -> Any:
+    """A part of the pipeline in fp32, in evaluation mode, without gradients."""
+    part, report = kind.from_pretrained(
+        folder, variant=variant, torch_dtype=torch.float32, use_safetensors=True, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        raise UserError(f"{folder} lacks weights of its {kind.__name__}: {', '.join(sorted(report['missing_keys']))}")
+    return part.eval().requires_grad_(False)
+
+
+class Injection:
+    """Makes an embedding layer read ids beyond its vocabulary from other rows, wherever in a prompt they are.
+
+    A hook before the layer hides such ids from it, and one behind it puts the rows in their place; so the
+    layer and its table stay as they are, and gradients reach the rows alone.
+    """
+
+    def __init__(self, layer: nn.Embedding):
+        self._vocabulary = layer.num_embeddings
+        layer.register_forward_pre_hook(self._hide)
+        layer.register_forward_hook(self._replace)
+
+    @contextmanager
+    def of(self, rows: Float[Tensor, "rows width"]) -> Iterator[None]:
+        """While the block runs, the id `vocabulary + i` stands for `rows[i]`."""
+        self._rows = rows
+        try:
+            yield
+        finally:
+            del self._rows, self._ids
+
+    def _hide(self, layer: nn.Module, arguments: tuple[Any, ...]) -> tuple[Tensor]:
+        (self._ids,) = arguments
+        return (self._ids.clamp(max=self._vocabulary - 1),)
+
+    def _replace(self, layer: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
+        beyond = self._ids >= self._vocabulary
+        output[beyond] = self._rows[self._ids[beyond] - self._vocabulary].to(output.dtype)
+        return output

@@ -1,0 +1,60 @@
+"""From what a captioner says to words worth starting from."""
+
+from __future__ import annotations
+
+import re
+
+from mti.types import UserError
+
+_MARKERS = re.compile(
+    r"</?(?:s|pad|unk|bos|eos|image|start|end)>|<\|[^|>]*\|>|\[(?:CLS|SEP|PAD|UNK|MASK|DEC|EOS|BOS)\]"
+)
+_PREFIX = re.compile(
+    r"^(?:(?:there is|this is|it is|it's|the)\s+)?"
+    r"(?:an?\s+|the\s+)?(?:close ?-?up\s+)?(?:picture|image|photo|photograph|close ?-?up)\s+of\s+",
+    re.IGNORECASE,
+)
+
+
+def clean(text: str) -> str:
+    """A caption without its tokenizer's left-overs, "a picture of", repeated words and trailing dots.
+
+    Raises `UserError` if nothing is left.
+    """
+    cleaned = without_repeats(without_prefix(without_spacing(without_markers(text))))
+    if not cleaned:
+        raise UserError(f"nothing is left of the text {text!r} after cleaning: give one yourself with init=text")
+    return cleaned
+
+
+def without_markers(text: str) -> str:
+    """Without special tokens that decoding left, such as "[SEP]", "</s>" or "<|endoftext|>"."""
+    return _MARKERS.sub(" ", text)
+
+
+def without_spacing(text: str) -> str:
+    """With single spaces, hyphens closed up as in "t-shirt", and nothing but words at either end."""
+    text = re.sub(r"(?<=\w) - (?=\w)", "-", " ".join(text.split()))
+    return re.sub(r"\s+([,.;:!?])", r"\1", text).strip(" .,;:!?\"'")
+
+
+def without_prefix(text: str) -> str:
+    """Without "a picture of", "an image of", "there is a close-up photo of" and the like."""
+    return _PREFIX.sub("", text)
+
+
+def without_repeats(text: str) -> str:
+    """With phrases of up to four words that follow on themselves said once: "a red red car" to "a red car"."""
+    words = text.split()
+    for length in range(4, 0, -1):
+        start = 0
+        while start + 2 * length <= len(words):
+            if _same(words[start : start + length], words[start + length : start + 2 * length]):
+                del words[start + length : start + 2 * length]
+            else:
+                start += 1
+    return " ".join(words)
+
+
+def _same(first: list[str], second: list[str]) -> bool:
+    return [word.lower() for word in first] == [word.lower() for word in second]

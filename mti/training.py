@@ -1,0 +1,167 @@
+"""From checked configurations to finished run folders: plan, perceive, train, write."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+
+from jaxtyping import Float
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mti.callbacks.evaluation import Evaluation
+from mti.callbacks.progress import Progress, closing_table
+from mti.callbacks.recording import Recording
+from mti.config import build, changes, check, shared_part
+from mti.evaluation import Protocol
+from mti.images import load_pictures
+from mti.inversion import Run, TextualInversion
+from mti.jobs import Job
+from mti.outputs import RunFolder
+from mti.templates import TEMPLATES
+from mti.tokens import prompt_ids
+from mti.types import InitialText, LatentDiffusion, UserError
+
+log = logging.getLogger("mti")
+
+
+def invert(configs: Sequence[DictConfig]) -> bool:
+    """Train, evaluate and write every run that is not finished yet. Whether all of them ended well."""
+    check(configs)
+    with ExitStack() as locks:
+        jobs = [plan(config, locks) for config in configs]
+        waiting = [job for job in jobs if not job.folder.finished]
+        for together in _grouped(waiting, lambda job: shared_part(job.config)):
+            train(together)
+        closing_table([job.closing_row() for job in jobs])
+        return all(job.folder.finished for job in jobs)
+
+
+def plan(config: DictConfig, locks: ExitStack) -> Job:
+    """The run of a configuration, its folder locked, as far as an earlier process brought it."""
+    folder = RunFolder(config.folder)
+    job = Job(config, folder, build(config.dataset).concept(str(config.image)))
+    locks.enter_context(folder.locked())
+    if folder.has_config:
+        changed = changes(OmegaConf.create(folder.read_config()), config)
+        if changed:
+            raise UserError(
+                f"{folder.path} holds a run of another configuration ({'; '.join(changed)}): "
+                "delete it, or choose another experiment.name"
+            )
+    if folder.finished:
+        log.info("finished before, skipped: %s", folder.path)
+        return job
+    saved = folder.load_state()
+    if saved:
+        job.start, job.state = saved
+        job.initial, _ = folder.read_text()
+        folder.resume(job.start)
+        log.info("interrupted before, resumed at step %d: %s", job.start, folder.path)
+    folder.write_config(OmegaConf.to_yaml(config, resolve=True))
+    return job
+
+
+def train(jobs: Sequence[Job]) -> None:
+    """Train runs that share a model, as many at once as the configuration allows."""
+    model = build(jobs[0].config.model)
+    ready = perceive(jobs, model)
+    rates = ", ".join(sorted({f"{job.config.training.learning_rate:g}" for job in ready}))
+    log.info("runs: %d; model: %s; learning rate: %s", len(ready), model.name, rates)
+    for beginners in _grouped(ready, lambda job: job.start):
+        at_once = jobs[0].config.training.runs_at_once
+        for first in range(0, len(beginners), at_once):
+            chunk = beginners[first : first + at_once]
+            began = time.monotonic()
+            module = fit(model, chunk)
+            for i, job in enumerate(chunk):
+                rows = module.table.rows[i].detach().cpu()
+                job.close(rows, module.step, time.monotonic() - began, module.failures.get(i))
+
+
+def perceive(jobs: Sequence[Job], model: LatentDiffusion) -> list[Job]:
+    """Give each new run its initial text; the same question about the same picture is asked once.
+
+    Returns the runs that can be trained: one whose text is not to be had, or too long for a prompt, fails alone.
+    """
+    answers: dict[tuple[object, str], InitialText] = {}
+    ready = []
+    for job in jobs:
+        question = (job.concept.pictures, OmegaConf.to_yaml(job.config.init, resolve=True))
+        try:
+            if job.initial is None and question not in answers:
+                ask = build(job.config.init)
+                answers[question] = ask(job.concept, lambda text: model.token_names(model.token_ids(text)))
+            text = job.initial = job.initial or answers[question]
+            ids = model.token_ids(text.text)
+            for prompt in (*TEMPLATES[job.config.training.templates], *job.config.evaluation.prompts):
+                prompt_ids(model, prompt, ids)
+        except UserError as mistake:
+            job.fail(str(mistake))
+            continue
+        job.folder.write_text(text, model.token_names(ids))
+        log.info("%s: %r, tokens: %d (%s)", job.title, text.text, len(ids), text.source)
+        ready.append(job)
+    return ready
+
+
+def fit(model: LatentDiffusion, jobs: Sequence[Job]) -> TextualInversion:
+    """Train a chunk of runs together, with its evaluations, records and checkpoints."""
+    config, start = jobs[0].config, jobs[0].start
+    pictures = [load_pictures(job.concept, model.resolution) for job in jobs]
+    metrics = {name: build(node) for name, node in (config.metrics or {}).items()}
+    callbacks = [
+        Evaluation(jobs, Protocol(**config.evaluation), metrics, pictures),
+        Recording(jobs, config.training.checkpoint_every),
+        Progress(config.trainer.max_steps),
+    ]
+    for name in ("pytorch_lightning", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        trainer = build(config.trainer)(
+            callbacks=callbacks,
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        model.to(trainer.strategy.root_device)
+        runs = [as_run(model, job, own) for job, own in zip(jobs, pictures, strict=True)]
+        module = TextualInversion(model, runs, config.training.batch_size, start)
+        for i, job in enumerate(jobs):
+            job.open_log()
+            if job.state:
+                module.load_run_state(i, job.state)
+        steps = range(start, config.trainer.max_steps)
+        if steps:
+            trainer.fit(module, DataLoader(steps, batch_size=None))
+    return module
+
+
+def as_run(model: LatentDiffusion, job: Job, pictures: Float[Tensor, "pictures 3 size size"]) -> Run:
+    """What the module trains. The pictures are encoded here, once."""
+    training = job.config.training
+    views = [pictures, pictures.flip(-1)] if training.flip else [pictures]
+    return Run(
+        image=job.concept.name,
+        seed=job.config.seed,
+        token_ids=model.token_ids(job.text),
+        templates=TEMPLATES[training.templates],
+        posteriors=[model.encode_picture(view) for view in views],
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+    )
+
+
+def _grouped(jobs: Iterable[Job], key: Callable[[Job], object]) -> list[list[Job]]:
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(key(job), []).append(job)
+    return list(groups.values())

@@ -1,0 +1,102 @@
+import io
+import logging
+import sys
+
+import pytest
+import torch
+
+from mti.callbacks import progress
+from mti.callbacks.progress import Progress, closing_table
+from mti.inversion import TextualInversion
+
+
+@pytest.fixture
+def module():
+    bare = TextualInversion.__new__(TextualInversion)
+    torch.nn.Module.__init__(bare)
+    bare.runs, bare.losses, bare.failures, bare.step = [None, None], [0.25, 0.75], {}, 0
+    return bare
+
+
+def train(module, steps, total):
+    callback = Progress(total)
+    callback.on_train_start(None, module)
+    for _ in range(steps):
+        module.step += 1
+        callback.on_train_batch_end(None, module, None, module.step - 1, module.step - 1)
+    callback.on_train_end(None, module)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_plain_lines_where_there_is_no_terminal(module, capsys, monkeypatch):
+    train(module, 3, total=3)
+    last = capsys.readouterr().err
+    assert last.startswith("step 3/3  loss 0.5000  ")
+    assert last.count("\n") == 1
+    assert "run-steps/s" in last
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    train(module, 3, total=9)
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_failed_runs_are_left_out(module, capsys):
+    module.losses, module.failures = [float("nan"), 0.75], {0: "non-finite loss"}
+    train(module, 2, total=2)
+    line = capsys.readouterr().err
+    assert "loss 0.7500" in line
+    assert "run-steps/s" not in line
+
+
+@pytest.mark.parametrize("columns", ["120", "30"])
+def test_a_bar_on_a_terminal_which_the_log_keeps_clear_of(module, monkeypatch, columns):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", columns)
+    handler = logging.StreamHandler(terminal)
+    logging.getLogger().addHandler(handler)
+    try:
+        train(module, 2, total=2)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert handler.stream is sys.stderr is terminal
+    assert "loss 0.5000" in terminal.getvalue()
+
+
+ROW = {
+    "image": "teapot",
+    "init": "caption",
+    "text": "a red teapot with gold leaves on a blue background",
+    "seed": 0,
+    "first": 0.40312,
+    "final": None,
+    "steps": 500,
+    "seconds": 61.3,
+    "status": "failed",
+    "folder": "outputs/paper/teapot/caption/s0",
+}
+
+
+def test_closing_table_has_a_line_a_run(capsys):
+    closing_table([ROW, ROW | {"init": "star", "text": "*", "final": 0.25, "folder": "outputs/paper/teapot/star/s0"}])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    words = "teapot caption a red teapot with gold leaves on a blue… 0 0.4031 – 500 61 failed caption/s0"
+    assert " ".join(lines[1].split()) == words
+    assert "0.2500" in lines[2]
+    assert lines[3].strip() == "in outputs/paper/teapot"
+
+
+def test_closing_table_fits_a_narrow_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "80")
+    closing_table([ROW])
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "0.4031" in lines[1]

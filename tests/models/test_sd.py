@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from huggingface_hub import constants
+from omegaconf import OmegaConf
+from tiny import tiny_pipeline
+from transformers import CLIPTokenizer
+
+from mti.models.files import missing_files
+from mti.models.sd import StableDiffusion
+from mti.types import UserError
+
+CONF = Path(__file__).parents[2] / "conf" / "model"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def ids_of(model: StableDiffusion, *prompts: str) -> torch.Tensor:
+    return torch.tensor([model.framed(model.token_ids(prompt)) for prompt in prompts])
+
+
+def test_sizes_are_those_of_the_pipeline(tiny_sd: StableDiffusion) -> None:
+    assert (tiny_sd.resolution, tiny_sd.latent_shape, tiny_sd.context_length) == (32, (4, 8, 8), 24)
+    assert tiny_sd.prediction_type == "epsilon"
+    assert tiny_sd.alphas_cumprod.shape == (1000,)
+    assert tiny_sd.alphas_cumprod[0] == pytest.approx(1 - 0.00085)
+    assert tiny_sd.embedding.shape == (tiny_sd._text_encoder.config.vocab_size, 32)
+
+
+@pytest.mark.parametrize("text", ["", "a photo of a red teapot", "A *  weird, unknown word!"])
+def test_framed_is_the_tokenizers_own_padding(tiny_sd: StableDiffusion, tiny_sd_folder: Path, text: str) -> None:
+    tokenizer = CLIPTokenizer.from_pretrained(tiny_sd_folder / "tokenizer")
+    assert tiny_sd.framed(tiny_sd.token_ids(text)) == tokenizer(text, padding="max_length").input_ids
+
+
+def test_token_names(tiny_sd: StableDiffusion) -> None:
+    assert tiny_sd.token_names(tiny_sd.token_ids("A red teapot *")) == ["a</w>", "red</w>", "teapot</w>", "*</w>"]
+
+
+def test_a_text_may_be_longer_than_the_context(tiny_sd: StableDiffusion) -> None:
+    assert len(tiny_sd.token_ids("cat " * 50)) == 50
+
+
+def test_placeholders_that_copy_a_text_are_exactly_that_text(tiny_sd: StableDiffusion) -> None:
+    plain = tiny_sd.token_ids("a photo of a red teapot")
+    vocabulary = len(tiny_sd.embedding)
+    rows = tiny_sd.embedding[plain[4:]].clone()
+    placed = [*plain[:4], vocabulary, vocabulary + 1]
+    text, injected = (tiny_sd.encode_text(torch.tensor([tiny_sd.framed(ids)]), rows) for ids in (plain, placed))
+    assert torch.equal(text, injected)
+
+
+def test_any_row_may_stand_anywhere(tiny_sd: StableDiffusion) -> None:
+    vocabulary = len(tiny_sd.embedding)
+    cat, red = tiny_sd.token_ids("cat red")
+    rows = tiny_sd.embedding[[red, cat]].clone()
+    placed = torch.tensor([tiny_sd.framed([vocabulary + 1, red, vocabulary]), tiny_sd.framed([cat, vocabulary, red])])
+    plain = ids_of(tiny_sd, "cat red red", "cat red red")
+    assert torch.equal(tiny_sd.encode_text(placed, rows), tiny_sd.encode_text(plain, rows[:0]))
+
+
+def test_gradients_reach_the_rows_alone(tiny_sd: StableDiffusion) -> None:
+    rows = tiny_sd.embedding[[0, 1, 2]].clone().requires_grad_()
+    vocabulary = len(tiny_sd.embedding)
+    text = tiny_sd.encode_text(torch.tensor([tiny_sd.framed([5, vocabulary, vocabulary + 2])]), rows)
+    noisy = torch.randn(1, *tiny_sd.latent_shape, generator=torch.Generator().manual_seed(0))
+    tiny_sd.denoise(noisy, torch.tensor([500]), text).square().mean().backward()
+    assert rows.grad is not None
+    assert rows.grad[0].abs().sum() > 0
+    assert rows.grad[2].abs().sum() > 0
+    assert rows.grad[1].abs().sum() == 0  # not in the prompt
+    for part in (tiny_sd._text_encoder, tiny_sd._vae, tiny_sd._unet):
+        assert not part.training
+        assert not any(parameter.requires_grad or parameter.grad is not None for parameter in part.parameters())
+
+
+def test_the_posterior_is_scaled_as_the_unet_sees_it(tiny_sd: StableDiffusion, tiny_sd_folder: Path) -> None:
+    vae = AutoencoderKL.from_pretrained(tiny_sd_folder / "vae").eval()
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        expected = vae.encode(pictures).latent_dist
+    posterior = tiny_sd.encode_picture(pictures)
+    torch.testing.assert_close(posterior.mean, expected.mean * 0.18215)
+    torch.testing.assert_close(posterior.std, expected.std * 0.18215)
+    decoded = tiny_sd.decode(posterior.mean)
+    torch.testing.assert_close(decoded, vae.decode(expected.mean).sample.detach().clamp(-1, 1))
+
+
+def test_low_precision_stays_inside(tiny_sd: StableDiffusion, tiny_sd_folder: Path) -> None:
+    low = StableDiffusion(str(tiny_sd_folder), name="low", precision="bf16", resolution=48)
+    assert low.latent_shape == (4, 12, 12)
+    prompts = ids_of(low, "a photo of a cat")
+    noisy = torch.randn(1, 4, 12, 12, generator=torch.Generator().manual_seed(0))
+    text, expected_text = (model.encode_text(prompts, model.embedding[:1]) for model in (low, tiny_sd))
+    noise, expected = (model.denoise(noisy, torch.tensor([300]), expected_text) for model in (low, tiny_sd))
+    for value, reference in ((text, expected_text), (noise, expected)):
+        assert value.dtype == torch.float32
+        assert 0 < (value - reference).abs().max() < 0.1
+
+
+def test_prediction_type_is_the_schedulers(tmp_path: Path) -> None:
+    folder = tiny_pipeline(tmp_path / "v", prediction_type="v_prediction")
+    assert StableDiffusion(str(folder), name="v").prediction_type == "v_prediction"
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path, tiny_sd: StableDiffusion) -> None:
+    again = StableDiffusion(str(tiny_pipeline(tmp_path / "again")), name="again")
+    assert torch.equal(again.embedding, tiny_sd.embedding)
+    other = StableDiffusion(str(tiny_pipeline(tmp_path / "other", seed=1)), name="other")
+    assert not torch.equal(other.embedding, tiny_sd.embedding)
+
+
+# ------------------------------------------------------------------------------------- where weights are
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path
+
+
+def cached(cache: Path, folder: Path) -> Path:
+    """Lay a pipeline out as the hub's cache does, with a tokenizer as old as that of Stable Diffusion."""
+    repository = cache / "models--org--tiny"
+    snapshot = repository / "snapshots" / COMMIT
+    shutil.copytree(folder, snapshot)
+    (snapshot / "tokenizer" / "tokenizer.json").unlink()
+    for weights in list(snapshot.glob("*/*.safetensors")):
+        weights.rename(weights.with_suffix(".fp16.safetensors"))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    return snapshot
+
+
+@pytest.mark.parametrize("revision", [None, "main", COMMIT])
+def test_a_hub_name_loads_from_the_cache(
+    cache: Path, tiny_sd: StableDiffusion, tiny_sd_folder: Path, revision: str | None
+) -> None:
+    cached(cache, tiny_sd_folder)
+    model = StableDiffusion("org/tiny", name="tiny", variant="fp16", revision=revision)
+    assert torch.equal(model.embedding, tiny_sd.embedding)
+    assert model.token_ids("a photo of a cat *") == tiny_sd.token_ids("a photo of a cat *")
+
+
+def test_a_cache_that_lacks_a_file_is_named(cache: Path, tiny_sd_folder: Path) -> None:
+    (cached(cache, tiny_sd_folder) / "unet" / "config.json").unlink()
+    with pytest.raises(UserError, match=r"org/tiny .*unet/config\.json is not in it.* `hf download org/tiny`"):
+        StableDiffusion("org/tiny", name="tiny", variant="fp16")
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_without_weights_and_network_one_line_says_how_to_get_them(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"org/tiny .*cannot be reached.*`hf download org/tiny`.*model\.path=") as error:
+        StableDiffusion("org/tiny", name="tiny")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
+        StableDiffusion.check(str(tmp_path / "nowhere"))
+
+
+def test_a_folder_that_lacks_files_is_named(tiny_sd_folder: Path, tmp_path: Path) -> None:
+    StableDiffusion.check(str(tiny_sd_folder))
+    with pytest.raises(UserError, match=r"lacks text_encoder/model\.fp16\.safetensors.*model\.variant=fp16"):
+        StableDiffusion.check(str(tiny_sd_folder), variant="fp16")
+    assert "tokenizer/vocab.json and merges.txt" in missing_files(tmp_path, None)
+
+
+def test_weights_that_lack_a_tensor_are_refused(tiny_sd_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sd"
+    shutil.copytree(tiny_sd_folder, folder)
+    config = folder / "text_encoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_hidden_layers": 3}))
+    with pytest.raises(UserError, match=r"lacks weights of its CLIPTextModel: encoder\.layers\.2"):
+        StableDiffusion(str(folder), name="short")
+
+
+def test_wrong_values_list_the_right_ones(tiny_sd_folder: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.precision=int8: expected one of fp32, bf16, fp16, auto"):
+        StableDiffusion(str(tiny_sd_folder), name="tiny", precision="int8")
+    with pytest.raises(UserError, match=r"model\.resolution=30: expected a multiple of 8"):
+        StableDiffusion(str(tiny_sd_folder), name="tiny", resolution=30)
+
+
+@pytest.mark.parametrize("config", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_fits_the_adapter(config: Path) -> None:
+    model = OmegaConf.load(config).model
+    assert model.pop("_target_") == "mti.models.sd.StableDiffusion"
+    assert model.name == config.stem
+    inspect.signature(StableDiffusion).bind(**model)

@@ -1,0 +1,62 @@
+import pytest
+
+from mti.perception.clean import clean, without_markers, without_prefix, without_repeats, without_spacing
+from mti.types import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("<s>a picture of a red red teapot.</s>", "a red teapot"),
+        ("[CLS] an image of a go - kart on the beach . [SEP]", "a go-kart on the beach"),
+        ("There is a close-up photo of a cup on a table...", "a cup on a table"),
+        ("a cat and a cat and a cat", "a cat and a cat"),
+        ("  a bird\n", "a bird"),
+        ("the elephant is carved in a natural stone", "the elephant is carved in a natural stone"),
+        ("a picture frame on a wall", "a picture frame on a wall"),
+        ("coffee mug", "coffee mug"),
+    ],
+)
+def test_a_caption_is_cleaned(text, cleaned):
+    assert clean(text) == cleaned
+
+
+@pytest.mark.parametrize("text", ["", " ... ", "<s></s>", "[CLS] . [SEP]"])
+def test_nothing_left_is_an_error(text):
+    with pytest.raises(UserError, match="nothing is left"):
+        clean(text)
+
+
+@pytest.mark.parametrize("marker", ["<s>", "</s>", "<pad>", "<|endoftext|>", "[SEP]", "[DEC]"])
+def test_markers_go(marker):
+    assert without_markers(f"{marker}a cup{marker}").split() == ["a", "cup"]
+
+
+def test_other_brackets_stay():
+    assert without_markers("a <b> [c] cup") == "a <b> [c] cup"
+
+
+@pytest.mark.parametrize("prefix", ["a picture of", "an image of", "A photo of", "the photograph of", "a close up of"])
+def test_prefixes_go(prefix):
+    assert without_prefix(f"{prefix} a cup") == "a cup"
+
+
+def test_prefixes_stay_inside():
+    assert without_prefix("a cup with a picture of a cat") == "a cup with a picture of a cat"
+
+
+def test_spacing():
+    assert without_spacing("  a t - shirt ,  red . ") == "a t-shirt, red"
+
+
+@pytest.mark.parametrize(
+    ("text", "once"),
+    [
+        ("a a a cup", "a cup"),
+        ("A a cup", "A cup"),
+        ("on a table on a table", "on a table"),
+        ("a red teapot with a red leaf", "a red teapot with a red leaf"),
+    ],
+)
+def test_repeats_are_said_once(text, once):
+    assert without_repeats(text) == once

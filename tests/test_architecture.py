@@ -1,0 +1,64 @@
+"""The arrows between the rooms: who may import whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LEAVES = {"types", "templates", "downloads", "pocket_weights", "images"}
+CORE = {"tokens", "loss", "noise", "outputs", "exports"}
+ROOMS = {"models", "initializers", "perception", "metrics"}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of mti that a file names in import statements, as "room" or "room.module"."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "mti":
+            if node.module == "mti":
+                names |= {alias.name for alias in node.names}
+            names.add(node.module.removeprefix("mti").removeprefix("."))
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.removeprefix("mti.") for alias in node.names if alias.name.startswith("mti.")}
+    return {name for name in names if name}
+
+
+def files(room: str) -> list[Path]:
+    folder = ROOT / "mti" / room
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+EVERY_FILE = sorted((ROOT / "mti").rglob("*.py")) + sorted((ROOT / "hydra_plugins").rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", sorted(CORE))
+def test_the_core_stands_on_leaves_and_itself(room):
+    for path in files(room):
+        assert {name.split(".")[0] for name in imported(path)} <= CORE | LEAVES, path
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_imports_only_itself_perception_and_leaves(room):
+    for path in files(room):
+        allowed = LEAVES | {room} | ({"perception"} if room == "initializers" else set())
+        assert {name.split(".")[0] for name in imported(path)} <= allowed, path
+
+
+def test_inversion_knows_nothing_of_files_configuration_or_rooms():
+    assert imported(ROOT / "mti" / "inversion.py") <= {"loss", "noise", "tokens", "types"}
+
+
+@pytest.mark.parametrize("path", EVERY_FILE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_but_pocket_imports_pocket_and_the_rooms_are_reached_through_hydra(path):
+    room = path.relative_to(ROOT).parts[1].removesuffix(".py")
+    reached = {name.split(".")[0] for name in imported(path)}
+    if room != "pocket":
+        assert "pocket" not in reached
+    if room not in ROOMS | {"pocket"}:
+        assert not reached & ROOMS
+
+
+def test_the_launcher_reaches_only_the_entry():
+    launcher = ROOT / "hydra_plugins" / "mti_fused_launcher" / "launcher.py"
+    assert imported(launcher) == {"run"}

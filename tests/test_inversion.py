@@ -1,0 +1,148 @@
+import warnings
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from mti.evaluation import Protocol, evaluation_loss, ids_of
+from mti.inversion import Run, TextualInversion
+from mti.templates import OBJECT
+
+TEXTS = {"star": "*", "caption": "a photo of the"}
+PROTOCOL = Protocol(
+    steps=[0], prompts=["a photo of {}", "the {}"], samples=6, pictures=0, sampler_steps=1, guidance=1.0, batch_size=4
+)
+
+
+@pytest.fixture(scope="module")
+def posterior(tiny_sd):
+    size = tiny_sd.resolution
+    return tiny_sd.encode_picture(torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+
+
+def a_run(model, posterior, text="caption", **changes) -> Run:
+    ids = model.token_ids(TEXTS[text])
+    given = {"image": "teapot", "seed": 0, "learning_rate": 0.01, "templates": OBJECT[:5], "posteriors": [posterior]}
+    return Run(token_ids=ids, **{**given, **changes})
+
+
+class Losses(pl.Callback):
+    def __init__(self):
+        self.curves = []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self.curves.append(list(module.losses))
+
+
+def fit(model, runs, steps=4, start=0, states=()):
+    """Train; the module, and the losses of every step and run."""
+    module, losses = TextualInversion(model, runs, batch_size=2, start=start), Losses()
+    for i, state in enumerate(states):
+        module.load_run_state(i, state)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[losses],
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
+        trainer.fit(module, DataLoader(range(start, steps), batch_size=None))
+    return module, losses.curves
+
+
+def rows(module):
+    return [rows.detach().clone() for rows in module.table.rows]
+
+
+def test_placeholders_start_with_exactly_the_loss_of_their_text(tiny_sd, posterior):
+    module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior, "star"), a_run(tiny_sd, posterior)], 2)
+    ids = ids_of(tiny_sd, PROTOCOL.prompts, module.table.placeholders(1), PROTOCOL.samples)
+    plain = ids_of(tiny_sd, [p.format(TEXTS["caption"]) for p in PROTOCOL.prompts], [], PROTOCOL.samples)
+    arguments = (tiny_sd, PROTOCOL, "teapot", posterior)
+    learned_rows = module.rows().detach()
+    assert evaluation_loss(*arguments, ids, learned_rows) == evaluation_loss(*arguments, plain, learned_rows)
+
+
+def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):
+    frozen = [p.clone() for part in (tiny_sd._unet, tiny_sd._text_encoder, tiny_sd._vae) for p in part.parameters()]
+    start = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)], 2)
+    module, _ = fit(tiny_sd, [a_run(tiny_sd, posterior)])
+    assert len(module.table.rows[0]) == 4
+    assert ((module.table.rows[0] - start.table.rows[0]).abs().amax(dim=1) > 1e-4).all()
+    now = [p for part in (tiny_sd._unet, tiny_sd._text_encoder, tiny_sd._vae) for p in part.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(frozen, now, strict=True))
+    assert all(p.grad is None for p in now)
+
+
+def test_only_the_rows_are_parameters_and_state(tiny_sd, posterior):
+    module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, "star")], 2)
+    assert [tuple(p.shape) for p in module.parameters()] == [(4, tiny_sd.embedding.shape[1]), (1, tiny_sd.embedding.shape[1])]
+    assert set(module.state_dict()) == {"table.rows.0", "table.rows.1"}
+
+
+def test_company_changes_nothing(tiny_sd, posterior):
+    runs = [
+        a_run(tiny_sd, posterior, "star"),
+        a_run(tiny_sd, posterior, learning_rate=0.1),
+        a_run(tiny_sd, posterior, seed=5, weight_decay=0.1, max_grad_norm=0.01),
+        a_run(tiny_sd, posterior, image="cup", templates=OBJECT[:2]),
+    ]
+    together, curves = fit(tiny_sd, runs)
+    backwards, _ = fit(tiny_sd, runs[::-1])
+    for i, run in enumerate(runs):
+        alone, curve = fit(tiny_sd, [run])
+        torch.testing.assert_close([c[i] for c in curves], [c[0] for c in curve], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together.table.rows[i], alone.table.rows[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(backwards.table.rows[-1 - i], alone.table.rows[0], rtol=1e-3, atol=1e-4)
+
+
+def test_initializers_share_their_noise(tiny_sd, posterior):
+    """The draws of two runs of one picture and seed are the same: equal texts have equal curves."""
+    _, curves = fit(tiny_sd, [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior)])
+    for first, second in curves:
+        assert first == pytest.approx(second, rel=1e-5)
+    _, curves = fit(tiny_sd, [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, seed=1)])
+    assert all(abs(first - second) > 1e-4 for first, second in curves)
+
+
+def test_a_run_resumes_bit_exactly(tiny_sd, posterior):
+    runs = [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, "star", weight_decay=0.1)]
+    whole, _ = fit(tiny_sd, runs, steps=6)
+    half, _ = fit(tiny_sd, runs, steps=3)
+    states = [{name: t.clone() for name, t in half.run_state(i).items()} for i in range(2)]
+    assert sum(t.numel() * t.element_size() for t in states[0].values()) < 10_000
+    rest, _ = fit(tiny_sd, runs, steps=6, start=3, states=states)
+    assert rest.step == whole.step == 6
+    for a, b in zip(rows(whole), rows(rest), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_run_that_is_no_longer_finite_stops_alone_and_keeps_its_last_good_rows(tiny_sd, posterior):
+    broken = posterior._replace(mean=posterior.mean * float("nan"))
+    runs = [a_run(tiny_sd, posterior), a_run(tiny_sd, broken)]
+    module, curves = fit(tiny_sd, runs)
+    alone, _ = fit(tiny_sd, runs[:1])
+    assert list(module.failures) == [1]
+    assert "non-finite loss at step 0" in module.failures[1]
+    assert torch.equal(module.table.rows[1], TextualInversion(tiny_sd, runs, 2).table.rows[1])
+    assert len(curves) == 4
+    torch.testing.assert_close(module.table.rows[0], alone.table.rows[0], rtol=1e-3, atol=1e-4)
+
+
+def test_rows_that_an_update_ruins_are_taken_back(tiny_sd, posterior):
+    module, curves = fit(tiny_sd, [a_run(tiny_sd, posterior, learning_rate=1e39)])
+    assert "non-finite embedding row at step 0" in module.failures[0]
+    assert torch.equal(module.table.rows[0], TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)], 2).table.rows[0])
+    assert len(curves) == 1  # nothing is left to train
+
+
+def test_mirrored_pictures_are_drawn_for_half_of_the_samples(tiny_sd, posterior):
+    mirrored = posterior._replace(mean=posterior.mean.flip(-1), std=posterior.std.flip(-1))
+    _, plain = fit(tiny_sd, [a_run(tiny_sd, posterior)], steps=8)
+    _, flipped = fit(tiny_sd, [a_run(tiny_sd, posterior, posteriors=[posterior, mirrored])], steps=8)
+    assert plain != flipped
