@@ -41,7 +41,7 @@ def run_folder(config: DictConfig, overrides: Sequence[str]) -> Path:
     if config.folder:
         return Path(config.folder)
     others = sorted(o.lstrip("+") for o in overrides if not UNNAMED.match(o.partition("=")[0]))
-    name = ",".join([f"s{config.seed}", *others])
+    name = "+".join([f"s{config.seed}", *(other.replace("=", "-", 1) for other in others)])
     return Path(
         config.output_dir, config.experiment.name, _image_part(str(config.image)), config.init.name, _safe(name)
     )
@@ -56,8 +56,8 @@ def _image_part(image: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name that any file system takes, still telling from its neighbours."""
-    safe = re.sub(r"[^\w.,=+-]+", "_", name)
+    """A name that any file system takes, and Hydra without quotes; still telling from its neighbours."""
+    safe = re.sub(r"[^\w.+-]+", "_", name)
     if safe == name and len(safe) <= LONGEST_NAME:
         return safe
     return f"{safe[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
@@ -88,7 +88,7 @@ def check(configs: Sequence[DictConfig]) -> None:
 
 def _faults(config: DictConfig) -> Iterable[str]:
     training, evaluation = config.training, config.evaluation
-    for part in (lambda: build(config.dataset).check(str(config.image)), lambda: build(config.init)):
+    for part in (lambda: build(config.dataset).check(str(config.image)), lambda: build(config.init.use)):
         fault = _refusal(part)
         if fault:
             yield fault

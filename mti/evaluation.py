@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mti.loss import latent_diffusion_loss
-from mti.noise import evaluation_grid, initial_latents
+from mti.noise import evaluation_grid
 from mti.sampling import sample
 from mti.tokens import prompt_ids
 from mti.types import LatentDiffusion, Posterior
@@ -58,29 +58,23 @@ def evaluation_loss(
 
 @torch.no_grad()
 def draw_pictures(
-    model: LatentDiffusion, protocol: Protocol, noise: Float[Tensor, "pictures c h w"], ids: Tensor, rows: Rows
+    model: LatentDiffusion,
+    noise: Float[Tensor, "pictures c h w"],
+    ids: Int[Tensor, "pictures context"],
+    rows: Rows,
+    *,
+    sampler_steps: int,
+    guidance: float,
+    batch_size: int,
 ) -> Float[Tensor, "pictures 3 height width"]:
     """Pictures in [-1, 1] for framed prompts, each from its own initial noise, on the CPU."""
     text = encode_distinct(model, ids, rows)
     empty = model.encode_text(torch.tensor([model.framed([])], device=model.device), rows)
-    latents = sample(
-        model,
-        text,
-        empty,
-        noise.to(model.device),
-        steps=protocol.sampler_steps,
-        guidance=protocol.guidance,
-        max_batch=protocol.batch_size,
-    )
-    return torch.cat([model.decode(part).cpu() for part in latents.split(protocol.batch_size)])
+    latents = sample(model, text, empty, noise.to(model.device), sampler_steps, guidance, batch_size)
+    return torch.cat([model.decode(part).cpu() for part in latents.split(batch_size)])
 
 
 def encode_distinct(model: LatentDiffusion, ids: Int[Tensor, "batch context"], rows: Rows) -> Tensor:
     """`model.encode_text`, with each distinct prompt encoded once."""
     distinct, which = torch.unique(ids, dim=0, return_inverse=True)
     return model.encode_text(distinct, rows)[which]
-
-
-def picture_noise(model: LatentDiffusion, protocol: Protocol, seed: int, image: str) -> Tensor:
-    """The initial noise of a run's sample pictures, the same at every step and for every initializer."""
-    return initial_latents(seed, image, protocol.pictures, model.latent_shape)

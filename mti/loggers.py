@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -101,8 +101,8 @@ class Wandb:
     def __init__(
         self,
         project: str = "mti",
-        mode: Literal["auto", "online", "offline"] = "auto",
-        timeout: float = 20,
+        mode: str = "auto",
+        timeout: int = 20,
         tags: Sequence[str] = (),
     ) -> None:
         if mode not in ("auto", "online", "offline"):
@@ -198,7 +198,8 @@ class WandbRun(RunLogger):
         try:
             self._run.finish(_exit_code(summary))
         except Exception as error:
-            say.warning("W&B has not got all of %s (%s): `wandb sync %s`", self._run.name, _brief(error), self._run.dir)
+            kept = Path(self._run.dir).parent
+            say.warning("W&B has not got all of %s (%s): `wandb sync %s` sends it", self._run.name, _brief(error), kept)
 
 
 def _last_id(folder: Path) -> str | None:

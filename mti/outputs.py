@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from PIL import Image
 from safetensors import safe_open
@@ -156,7 +157,9 @@ class RunFolder:
     def save_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Keep all that training needs to go on after `step` updates. The metrics are written first."""
         self.flush()
-        copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+        copies = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+        }
         with atomic(self.path / "checkpoints" / "last.safetensors") as draft:
             save_file(copies, draft, metadata={"step": str(step)})
 

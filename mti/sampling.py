@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from diffusers import DDIMScheduler
 from jaxtyping import Float
@@ -27,7 +29,8 @@ def sample(
     so that a guidance of 1 is none. `empty` is the conditioning ∅ of the empty prompt. The U-Net sees at most
     `max_batch` samples at once, two for each latent.
     """
-    scheduler = DDIMScheduler.from_config(model.scheduler_config, clip_sample=False)  # latents exceed [-1, 1]
+    config = {**model.scheduler_config, "clip_sample": False}  # latents exceed [-1, 1]
+    scheduler = cast(DDIMScheduler, DDIMScheduler.from_config(config))
     scheduler.set_timesteps(steps)
     conditioning = torch.cat([empty.expand_as(text), text]).split(max_batch)
     latents = noise
@@ -38,5 +41,5 @@ def sample(
             for part, condition in zip(twice, conditioning, strict=True)
         ]
         without, along = torch.cat(predictions).chunk(2)
-        latents = scheduler.step(without + guidance * (along - without), timestep, latents).prev_sample
+        latents = scheduler.step(without + guidance * (along - without), timestep, latents, return_dict=False)[0]
     return latents

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from jaxtyping import Float
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +28,15 @@ from mti.tokens import prompt_ids
 from mti.types import InitialText, LatentDiffusion, UserError
 
 log = logging.getLogger("mti")
+
+# Of Lightning's services, those that run folders, callbacks and the progress bar of our own stand in for.
+BARE = {
+    "max_epochs": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 
 
 def invert(configs: Sequence[DictConfig]) -> bool:
@@ -91,10 +101,10 @@ def perceive(jobs: Sequence[Job], model: LatentDiffusion) -> list[Job]:
     answers: dict[tuple[object, str], InitialText] = {}
     ready = []
     for job in jobs:
-        question = (job.concept.pictures, OmegaConf.to_yaml(job.config.init, resolve=True))
+        question = (job.concept.pictures, OmegaConf.to_yaml(job.config.init.use, resolve=True))
         try:
             if job.initial is None and question not in answers:
-                ask = build(job.config.init)
+                ask = build(job.config.init.use)
                 answers[question] = ask(job.concept, lambda text: model.token_names(model.token_ids(text)))
             text = job.initial = job.initial or answers[question]
             ids = model.token_ids(text.text)
@@ -119,18 +129,8 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job]) -> TextualInversion:
         Recording(jobs, config.training.checkpoint_every),
         Progress(config.trainer.max_steps),
     ]
-    for name in ("pytorch_lightning", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        trainer = build(config.trainer)(
-            callbacks=callbacks,
-            max_epochs=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+    with quiet_lightning():
+        trainer = build(config.trainer)(callbacks=callbacks, **BARE)
         model.to(trainer.strategy.root_device)
         runs = [as_run(model, job, own) for job, own in zip(jobs, pictures, strict=True)]
         module = TextualInversion(model, runs, config.training.batch_size, start)
@@ -138,9 +138,8 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job]) -> TextualInversion:
             job.open_log()
             if job.state:
                 module.load_run_state(i, job.state)
-        steps = range(start, config.trainer.max_steps)
-        if steps:
-            trainer.fit(module, DataLoader(steps, batch_size=None))
+        if start < config.trainer.max_steps:
+            trainer.fit(module, step_numbers(start, config.trainer.max_steps))
     return module
 
 
@@ -158,6 +157,22 @@ def as_run(model: LatentDiffusion, job: Job, pictures: Float[Tensor, "pictures 3
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
     )
+
+
+def step_numbers(start: int, stop: int) -> DataLoader[int]:
+    """What Lightning iterates over: a step's number is all that its batch depends on."""
+    numbers: Any = range(start, stop)
+    return DataLoader(numbers, batch_size=None)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advice about data loaders, devices and its other products from the terminal."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
+        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+        yield
 
 
 def _grouped(jobs: Iterable[Job], key: Callable[[Job], object]) -> list[list[Job]]:

@@ -26,7 +26,7 @@ def imported(path: Path) -> set[str]:
 
 def files(room: str) -> list[Path]:
     folder = ROOT / "mti" / room
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+    return sorted(folder.rglob("*.py")) or [path for path in [folder.with_suffix(".py")] if path.exists()]
 
 
 EVERY_FILE = sorted((ROOT / "mti").rglob("*.py")) + sorted((ROOT / "hydra_plugins").rglob("*.py"))

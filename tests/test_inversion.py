@@ -1,13 +1,11 @@
-import warnings
-
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from mti.evaluation import Protocol, evaluation_loss, ids_of
 from mti.inversion import Run, TextualInversion
 from mti.templates import OBJECT
+from mti.training import BARE, quiet_lightning, step_numbers
 
 TEXTS = {"star": "*", "caption": "a photo of the"}
 PROTOCOL = Protocol(
@@ -35,23 +33,13 @@ class Losses(pl.Callback):
         self.curves.append(list(module.losses))
 
 
-def fit(model, runs, steps=4, start=0, states=()):
+def fit(model, runs, steps=4, start=0, states=(), module_type=TextualInversion):
     """Train; the module, and the losses of every step and run."""
-    module, losses = TextualInversion(model, runs, batch_size=2, start=start), Losses()
+    module, losses = module_type(model, runs, batch_size=2, start=start), Losses()
     for i, state in enumerate(states):
         module.load_run_state(i, state)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[losses],
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
-        trainer.fit(module, DataLoader(range(start, steps), batch_size=None))
+    with quiet_lightning():
+        pl.Trainer(accelerator="cpu", callbacks=[losses], **BARE).fit(module, step_numbers(start, steps))
     return module, losses.curves
 
 
@@ -81,7 +69,8 @@ def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):
 
 def test_only_the_rows_are_parameters_and_state(tiny_sd, posterior):
     module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, "star")], 2)
-    assert [tuple(p.shape) for p in module.parameters()] == [(4, tiny_sd.embedding.shape[1]), (1, tiny_sd.embedding.shape[1])]
+    width = tiny_sd.embedding.shape[1]
+    assert [tuple(p.shape) for p in module.parameters()] == [(4, width), (1, width)]
     assert set(module.state_dict()) == {"table.rows.0", "table.rows.1"}
 
 
@@ -134,11 +123,28 @@ def test_a_run_that_is_no_longer_finite_stops_alone_and_keeps_its_last_good_rows
     torch.testing.assert_close(module.table.rows[0], alone.table.rows[0], rtol=1e-3, atol=1e-4)
 
 
+class Poisoned(TextualInversion):
+    """Gradients of the first run are not finite from step 2 on."""
+
+    def on_before_optimizer_step(self, optimizer):
+        super().on_before_optimizer_step(optimizer)
+        if self.step == 2:
+            self.table.rows[0].grad.fill_(float("nan"))
+
+
 def test_rows_that_an_update_ruins_are_taken_back(tiny_sd, posterior):
-    module, curves = fit(tiny_sd, [a_run(tiny_sd, posterior, learning_rate=1e39)])
-    assert "non-finite embedding row at step 0" in module.failures[0]
-    assert torch.equal(module.table.rows[0], TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)], 2).table.rows[0])
-    assert len(curves) == 1  # nothing is left to train
+    runs = [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, "star")]
+    module, curves = fit(tiny_sd, runs, module_type=Poisoned)
+    before, _ = fit(tiny_sd, runs, steps=2)
+    assert list(module.failures) == [0]
+    assert "non-finite embedding row at step 2 (learning rate 0.01)" in module.failures[0]
+    assert torch.equal(module.table.rows[0], before.table.rows[0])
+    assert len(curves) == 4
+
+
+def test_training_ends_when_no_run_is_left(tiny_sd, posterior):
+    _, curves = fit(tiny_sd, [a_run(tiny_sd, posterior)], steps=6, module_type=Poisoned)
+    assert len(curves) == 3
 
 
 def test_mirrored_pictures_are_drawn_for_half_of_the_samples(tiny_sd, posterior):

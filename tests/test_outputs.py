@@ -43,7 +43,7 @@ def test_config_comes_back(folder):
 def test_metrics_have_a_row_per_step_and_a_column_per_value(folder):
     folder.record(1, {"train/mse": 0.1 + 0.2})
     folder.record(0, {"train/mse": 0.5})
-    folder.record(0, {"eval/mse": torch.tensor(0.25)})
+    folder.record(0, {"eval/mse": 0.25})
     assert folder.metrics() == {}
     folder.flush()
     text = (folder.path / "metrics.csv").read_text()
@@ -53,11 +53,11 @@ def test_metrics_have_a_row_per_step_and_a_column_per_value(folder):
 
 def test_resuming_keeps_what_the_state_knows_of(folder):
     for step in range(5):
-        folder.record(step, {"train/mse": step, "eval/mse": step})
+        folder.record(step, {"train/mse": float(step), "eval/mse": float(step)})
     folder.flush()
     again = RunFolder(folder.path)
     again.resume(2)
-    again.record(2, {"train/mse": 20})
+    again.record(2, {"train/mse": 20.0})
     again.flush()
     assert again.metrics() == {"eval/mse": {0: 0, 1: 1, 2: 2}, "train/mse": {0: 0, 1: 1, 2: 20}}
 
@@ -124,8 +124,8 @@ def test_half_written_files_are_never_read(tmp_path):
 
 
 def test_half_written_samples_are_no_samples(folder):
-    class Killed:
-        def save(self, path):
+    class Killed(Image.Image):
+        def save(self, *_):
             raise RuntimeError("killed")
 
     picture = Image.new("RGB", (4, 4))

@@ -9,10 +9,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mti.evaluation import Protocol, draw_pictures, evaluation_loss, ids_of, picture_noise
+from mti.evaluation import Protocol, draw_pictures, evaluation_loss, ids_of
 from mti.images import to_pil
 from mti.inversion import TextualInversion
 from mti.jobs import Job
+from mti.noise import initial_latents
 from mti.types import Metric
 
 
@@ -54,13 +55,20 @@ class Evaluation(pl.Callback):
             self._picture(module, rows)
 
     def _picture(self, module: TextualInversion, rows: Tensor) -> None:
-        protocol, model = self.protocol, module.model
-        ids, noise = [], []
+        protocol, model, ids, noise = self.protocol, module.model, [], []
         for i in module.active:
             run = module.runs[i]
             ids.append(ids_of(model, protocol.prompts, module.table.placeholders(i), protocol.pictures))
-            noise.append(picture_noise(model, protocol, run.seed, run.image))
-        pictures = draw_pictures(model, protocol, torch.cat(noise), torch.cat(ids), rows)
+            noise.append(initial_latents(run.seed, run.image, protocol.pictures, model.latent_shape))
+        pictures = draw_pictures(
+            model,
+            torch.cat(noise),
+            torch.cat(ids),
+            rows,
+            sampler_steps=protocol.sampler_steps,
+            guidance=protocol.guidance,
+            batch_size=protocol.batch_size,
+        )
         for i, own in zip(module.active, pictures.split(protocol.pictures), strict=True):
             self.jobs[i].keep_pictures(module.step, [to_pil(picture) for picture in own])
             for metric in self.metrics.values():

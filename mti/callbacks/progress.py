@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TextIO
+from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -91,7 +91,7 @@ class Progress(pl.Callback):
         return "  ".join(parts)
 
 
-def _move_logs(old: TextIO, new: TextIO) -> None:
+def _move_logs(old: Any, new: Any) -> None:
     """Let the log's lines that went to one stream go to another."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is old:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from mti.pocket_weights import weights_path
 from mti.types import UserError
 
+PATIENCE = 10  # seconds that the hub has to answer
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -64,17 +65,18 @@ def pipeline_folder(path: str, revision: str | None, variant: str | None) -> Pat
     folder = Path(weights_path(path)).expanduser()
     if folder.is_dir():
         return folder
-    cached = _snapshot(path, revision, variant, offline=True)
-    if isinstance(cached, Path) and not missing_files(cached, variant):
-        return cached
-    folder = _snapshot(path, revision, variant, offline=False)
-    missing = missing_files(folder, variant) if isinstance(folder, Path) else []
-    if isinstance(folder, Path) and not missing:
-        return folder
-    fault = f"{', '.join(missing)} is not in it" if missing else _explained(folder)
+    lacking: list[str] = []
+    for offline in (True, False):
+        found = _snapshot(path, revision, variant, offline)
+        if isinstance(found, Path):
+            lacking = missing_files(found, variant)
+            if not lacking:
+                return found
+    partly = f" (where {', '.join(lacking)} is missing)" if lacking else ""
     raise UserError(
-        f"model.path={path} is neither a folder, nor whole in the hub's cache, nor to be had from the hub ({fault}): "
-        f"get it where there is a network with `hf download {path}`, or give a folder with model.path=/folder"
+        f"model.path={path} is neither a folder, nor whole in the hub's cache{partly}, nor to be had from the hub, "
+        f"{_explained(found)}: get it where there is a network with `hf download {path}`, or give a folder "
+        "with model.path=/folder"
     )
 
 
@@ -82,15 +84,19 @@ def _snapshot(path: str, revision: str | None, variant: str | None, offline: boo
     """The hub's files in the cache, or what went wrong: the hub's client raises exceptions of many families."""
     wanted = [*pipeline_files(variant), "tokenizer/*"]
     try:
+        if not offline:
+            HfApi().model_info(path, revision=revision, timeout=PATIENCE)  # a download itself would wait for ever
         return Path(snapshot_download(path, revision=revision, allow_patterns=wanted, local_files_only=offline))
     except Exception as error:
         return error
 
 
-def _explained(error: object) -> str:
-    match error:
+def _explained(answer: Path | Exception) -> str:
+    match answer:
+        case Path():
+            return "which lacks them too (model.variant=null reads the full-precision files)"
         case GatedRepoError():
-            return "its terms must be accepted on its page there first, then `hf auth login`"
+            return "where its terms must be accepted on its page first, then `hf auth login`"
         case RepositoryNotFoundError():
             return "which knows no such model, or not for you"
         case RevisionNotFoundError():

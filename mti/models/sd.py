@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -69,7 +69,7 @@ class StableDiffusion:
             raise UserError(
                 f"{name} predicts {self.prediction_type!r}: expected a model of {' or '.join(PREDICTION_TYPES)}"
             )
-        self.alphas_cumprod = DDIMScheduler.from_config(self.scheduler_config).alphas_cumprod
+        self.alphas_cumprod = cast(DDIMScheduler, DDIMScheduler.from_config(self.scheduler_config)).alphas_cumprod
         self.context_length = min(self._tokenizer.model_max_length, self._text_encoder.config.max_position_embeddings)
         factor = 2 ** (len(self._vae.config["block_out_channels"]) - 1)
         self.resolution = resolution or self._unet.config["sample_size"] * factor

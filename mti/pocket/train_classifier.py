@@ -6,6 +6,7 @@ A narrow ConvNeXt of timm's on 64x64 pictures; its labels are the world's kinds.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import timm
@@ -22,7 +23,7 @@ NOISE = 0.1  # of a picture in [-1, 1]: so that generated pictures are recognise
 KINDS = list(world.KINDS)
 LABELS = [names[0] for _, names in world.KINDS.values()]
 ARCHITECTURE = "convnext_atto"
-MODEL_ARGS = {"depths": (1, 1, 3, 1), "dims": (32, 64, 128, 256)}
+MODEL_ARGS: dict[str, Any] = {"depths": (1, 1, 3, 1), "dims": (32, 64, 128, 256)}
 PREPROCESSING = {
     "input_size": (3, drawings.SIZE, drawings.SIZE),
     "mean": (0.5, 0.5, 0.5),

@@ -3,6 +3,7 @@ import logging
 import sys
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from mti.callbacks import progress
@@ -19,12 +20,12 @@ def module():
 
 
 def train(module, steps, total):
-    callback = Progress(total)
-    callback.on_train_start(None, module)
+    callback, trainer = Progress(total), pl.Trainer.__new__(pl.Trainer)
+    callback.on_train_start(trainer, module)
     for _ in range(steps):
         module.step += 1
-        callback.on_train_batch_end(None, module, None, module.step - 1, module.step - 1)
-    callback.on_train_end(None, module)
+        callback.on_train_batch_end(trainer, module, None, module.step - 1, module.step - 1)
+    callback.on_train_end(trainer, module)
 
 
 class Terminal(io.StringIO):

@@ -5,6 +5,9 @@ from PIL import Image
 from transformers import (
     BartConfig,
     BertTokenizerFast,
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    Blip2Processor,
     BlipConfig,
     BlipForConditionalGeneration,
     BlipImageProcessor,
@@ -16,6 +19,7 @@ from transformers import (
     GitConfig,
     GitForCausalLM,
     GitProcessor,
+    OPTConfig,
 )
 
 from mti.perception import captioner
@@ -65,12 +69,36 @@ def florence2():
     )
     config = Florence2Config(text_config=text, vision_config={**stage, **width}, image_token_id=6)
     images = CLIPImageProcessor(size={"height": 32, "width": 32}, do_center_crop=False, image_seq_length=65)
-    words = tokenizer(bos_token="[CLS]", eos_token="[SEP]", extra_special_tokens={"image_token": "[IMAGE]"})
-    return Florence2ForConditionalGeneration(config), Florence2Processor(images, words)
+    names = {"bos_token": "[CLS]", "eos_token": "[SEP]", "extra_special_tokens": {"image_token": "[IMAGE]"}}
+    words = tokenizer(**names, model_input_names=["input_ids", "attention_mask"])
+    post = {"pure_text": {}}
+    return Florence2ForConditionalGeneration(config), Florence2Processor(images, words, post_processor_config=post)
 
 
-FAMILIES = {"blip": blip, "git": git, "florence2": florence2}
-PROMPTS = {"blip": None, "git": None, "florence2": "<CAPTION>"}
+def blip2():
+    vision = {**SIZE, "image_size": 32, "patch_size": 16}
+    qformer = {**SIZE, "vocab_size": 20, "encoder_hidden_size": 16}
+    text = OPTConfig(
+        **FRAME,
+        vocab_size=20,
+        hidden_size=16,
+        word_embed_proj_dim=16,
+        ffn_dim=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        init_std=0.5,
+    )
+    config = Blip2Config(
+        vision_config=vision, qformer_config=qformer, text_config=text, num_query_tokens=4, image_token_index=6
+    )
+    images = BlipImageProcessor(size={"height": 32, "width": 32})
+    special = {"image_token": "[IMAGE]"}
+    words = tokenizer(extra_special_tokens=special, model_input_names=["input_ids", "attention_mask"])
+    return Blip2ForConditionalGeneration(config), Blip2Processor(images, words, num_query_tokens=4)
+
+
+FAMILIES = {"blip": blip, "git": git, "florence2": florence2, "blip2": blip2}
+PROMPTS = {"florence2": "<CAPTION>"}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +115,7 @@ def folders(tmp_path_factory):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_folder_captions_a_picture(folders, family):
-    say = TransformersCaptioner(folders[family], prompt=PROMPTS[family], max_new_tokens=6)
+    say = TransformersCaptioner(folders[family], prompt=PROMPTS.get(family), max_new_tokens=6)
     guesses = say(PICTURE)
     assert len(guesses) == 3
     assert set(guesses[0].text.split()) <= set(WORDS)
@@ -96,7 +124,7 @@ def test_a_folder_captions_a_picture(folders, family):
     assert scores == sorted(scores, reverse=True)
     assert all(score < 0 for score in scores)
     assert say(PICTURE) == guesses
-    assert TransformersCaptioner(folders[family], prompt=PROMPTS[family], max_new_tokens=6)(PICTURE) == guesses
+    assert TransformersCaptioner(folders[family], prompt=PROMPTS.get(family), max_new_tokens=6)(PICTURE) == guesses
 
 
 def test_the_score_is_the_mean_log_probability_of_a_token(folders):
