@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mti.templates import TEMPLATES
@@ -88,7 +88,11 @@ def check(configs: Sequence[DictConfig]) -> None:
 
 def _faults(config: DictConfig) -> Iterable[str]:
     training, evaluation = config.training, config.evaluation
-    for part in (lambda: build(config.dataset).check(str(config.image)), lambda: build(config.init.use)):
+    for part in (
+        lambda: get_class(config.model._target_).check(config.model.path, config.model.variant),
+        lambda: build(config.dataset).check(str(config.image)),
+        lambda: build(config.init.use),
+    ):
         fault = _refusal(part)
         if fault:
             yield fault

@@ -107,6 +107,11 @@ class LatentDiffusion(Protocol):
     scheduler_config: Mapping[str, Any]  # of the diffusers scheduler the model was trained with
     device: torch.device
 
+    @staticmethod
+    def check(path: str, variant: str | None = None) -> None:
+        """Raise a `UserError` for what can be known of a path without loading anything or asking a network."""
+        ...
+
     def to(self, device: torch.device) -> LatentDiffusion:
         """Move everything to a device."""
         ...

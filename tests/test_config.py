@@ -78,7 +78,7 @@ def test_all_faults_of_all_runs_are_found_and_told_together():
 
 
 def test_a_wrong_image_lists_the_right_ones():
-    with pytest.raises(UserError, match="coffee_mug.*teapot"):
+    with pytest.raises(UserError, match=r"coffee_mug.*teapot"):
         check([composed("image=teepot")])
 
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from mti.perception.hub import model_folder
 from mti.pocket_weights import weights_path
 from mti.types import Guess, UserError
 
@@ -58,14 +59,7 @@ class TransformersCaptioner:
 
 @functools.lru_cache(maxsize=1)
 def load(path: str) -> tuple[Any, Any]:
-    """A captioner's processor and its model, in fp32. `UserError` if it is unknown or cannot be had."""
-    try:
-        processor = AutoProcessor.from_pretrained(path)
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32).eval()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"the captioner {path!r} cannot be loaded ({type(error).__name__}): it must be the name of a captioning "
-            "model on the Hugging Face hub or a folder; without a network, fetch it once on a machine that has one "
-            "and copy its Hugging Face cache"
-        ) from error
-    return processor, model
+    """A captioner's processor and its model, in fp32. `UserError` if it cannot be had."""
+    folder = model_folder(path)
+    processor = AutoProcessor.from_pretrained(folder)
+    return processor, AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -14,12 +13,13 @@ from timm.data import create_transform, resolve_data_config
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
+from mti.perception.hub import model_folder
 from mti.pocket_weights import weights_path
 from mti.types import Guess, UserError
 
 
 class TimmClassifier:
-    """A timm classifier: its hub name, `pocket:NAME`, or a folder with `config.json` and weights.
+    """A timm classifier: its name, `pocket:NAME`, or a folder with `config.json` and weights.
 
     Gives the `top` most probable labels with their softmax probabilities. The weights are loaded, or
     downloaded, when the first picture is shown.
@@ -43,16 +43,11 @@ class TimmClassifier:
 
 @functools.lru_cache(maxsize=1)
 def load(path: str) -> tuple[nn.Module, Callable[[Image.Image], Tensor], list[str]]:
-    """A classifier with its preprocessing and its labels. `UserError` if it is unknown or cannot be had."""
-    source = f"local-dir:{path}" if Path(path).is_dir() else path
-    try:
-        model = timm.create_model(source, pretrained=True).eval()
-    except Exception as error:  # whatever timm, the hub and the network raise
-        raise UserError(
-            f"the classifier {path!r} cannot be loaded ({type(error).__name__}): it must be a timm model name or a "
-            "folder; without a network, fetch it once on a machine that has one and copy its Hugging Face cache"
-        ) from error
-    transform = create_transform(**resolve_data_config(model=model), is_training=False)
+    """A classifier with its preprocessing and its labels. `UserError` if it cannot be had."""
+    known = timm.get_pretrained_cfg(path, allow_unregistered=True)
+    folder = model_folder(path if known is None else known.hf_hub_id)
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)
     return model, transform, label_names(model.pretrained_cfg)  # pyright: ignore[reportArgumentType]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import (
-    BertTokenizerFast,
+    BertTokenizer,
     BlipConfig,
     BlipForConditionalGeneration,
     BlipImageProcessor,
@@ -42,17 +42,17 @@ def full_caption(scene: world.Scene) -> str:
     return f"{words} {world.background_phrase(scene)}"
 
 
-def tokenizer() -> BertTokenizerFast:
+def tokenizer() -> BertTokenizer:
     """One token for each word of the world's language."""
     names = [name for _, names in world.KINDS.values() for name in names]
     phrases = [*names, *world.COLORS, *world.PATTERNS, *world.STICKERS, *world.TEXTURES.values()]
     words = sorted({word for phrase in phrases for word in phrase.replace("-", " - ").split()})
     frame = [word for word in ("a", "an", "with", "on", "it", "background") if word not in words]
     vocabulary = {word: index for index, word in enumerate(SPECIAL + frame + words)}
-    return BertTokenizerFast(vocab=vocabulary, bos_token="[DEC]", model_max_length=32)
+    return BertTokenizer(vocab=vocabulary, bos_token="[DEC]", model_max_length=32)
 
 
-def build(words: BertTokenizerFast) -> BlipForConditionalGeneration:
+def build(words: BertTokenizer) -> BlipForConditionalGeneration:
     """The untrained captioner."""
     size = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4, "initializer_range": 0.02}
     vision = BlipVisionConfig(**size, num_hidden_layers=4, image_size=drawings.SIZE, patch_size=8)
@@ -69,7 +69,7 @@ def build(words: BertTokenizerFast) -> BlipForConditionalGeneration:
     return BlipForConditionalGeneration(BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict()))
 
 
-def encoded(words: BertTokenizerFast, captions: list[str]) -> dict[str, Tensor]:
+def encoded(words: BertTokenizer, captions: list[str]) -> dict[str, Tensor]:
     """Captions to the decoder's input, its mask and its labels, [batch, longest] each."""
     batch = words(captions, padding=True, return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"]

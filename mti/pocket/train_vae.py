@@ -5,6 +5,8 @@ A diffusers `AutoencoderKL` with factor 4 and 4 latent channels: 64x64 pictures,
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -71,9 +73,12 @@ def main() -> None:
         means = [vae.encode(batch).latent_dist.mean for batch in test.split(100)]
         decoded = torch.cat([vae.decode(mean).sample.clamp(-1, 1) for mean in means])
     error, similarity = F.l1_loss(decoded, test).item(), ssim(decoded, test).item()
-    print(f"held-out drawings: mean absolute error {error:.4f}, SSIM {similarity:.4f}")
+    summary = {"held_out_drawings": len(test), "mean_absolute_error": round(error, 4), "ssim": round(similarity, 4)}
+    print(summary)
     vae.register_to_config(scaling_factor=round(1 / torch.cat(means).std().item(), 5))
-    vae.half().save_pretrained(options.weights / "ldm" / "vae")
+    folder = options.weights / "ldm" / "vae"
+    vae.half().save_pretrained(folder)
+    (folder / "summary.json").write_text(json.dumps({**summary, "steps": options.steps}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

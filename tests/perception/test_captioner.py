@@ -153,20 +153,13 @@ def test_florence2_says_what_its_own_post_processing_says(folders):
     assert processed == {"<CAPTION>": guess.text}
 
 
-def test_weights_load_on_the_first_picture(tmp_path):
-    say = TransformersCaptioner(str(tmp_path))
-    with pytest.raises(UserError, match="cannot be loaded"):
+def test_weights_load_on_the_first_picture(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    say = TransformersCaptioner("/no/such/folder")
+    with pytest.raises(UserError, match="/no/such/folder is no folder"):
         say(PICTURE)
 
 
 def test_one_beam_is_refused():
     with pytest.raises(UserError, match="num_beams is 1"):
         TransformersCaptioner("pocket:captioner", num_beams=1)
-
-
-def test_missing_weights_offline_are_one_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"blip-image-captioning-base.*cannot be loaded") as error:
-        TransformersCaptioner("Salesforce/blip-image-captioning-base")(PICTURE)
-    assert "\n" not in str(error.value)

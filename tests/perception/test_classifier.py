@@ -86,14 +86,14 @@ def test_classes_without_names_are_refused(tmp_path):
         TimmClassifier(save(tmp_path, 7))(Image.new("RGB", (32, 32)))
 
 
-def test_missing_weights_offline_are_one_line(monkeypatch, tmp_path):
+def test_a_timm_name_is_looked_for_on_the_hub(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"mobilenetv3.*cannot be loaded.*copy its Hugging Face cache") as error:
+    with pytest.raises(UserError, match=r"^timm/mobilenetv3_large_100.ra_in1k is no folder"):
         TimmClassifier("mobilenetv3_large_100.ra_in1k")(Image.new("RGB", (32, 32)))
-    assert "\n" not in str(error.value)
 
 
-def test_an_unknown_name_is_refused():
-    with pytest.raises(UserError, match=r"'no_such_net' cannot be loaded.*timm model name"):
+def test_an_unknown_name_is_refused(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"^no_such_net is no folder"):
         TimmClassifier("no_such_net")(Image.new("RGB", (32, 32)))
