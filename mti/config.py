@@ -19,7 +19,7 @@ from mti.types import UserError
 # Overrides that are folders already, or that change nothing about the result.
 UNNAMED = re.compile(r"^\+*(image|init|seed|experiment|experiment\..*|logger|logger\..*|output_dir|folder|hydra.*)$")
 # What runs trained together must have in common.
-SHARED = ("model", "trainer", "evaluation", "metrics", "training.batch_size", "training.checkpoint_every")
+SHARED = ("model", "trainer", "evaluation", "metrics", "logger", "training.batch_size", "training.checkpoint_every")
 # What may differ between a run and its continuation.
 INCIDENTAL = ("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices", "training.runs_at_once")
 LONGEST_NAME = 120

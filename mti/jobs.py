@@ -12,10 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from mti.config import build
 from mti.figures import comparison
 from mti.images import read_picture
-from mti.loggers import RunLogger
+from mti.loggers import Logger, RunLogger
 from mti.outputs import RunFolder
 from mti.types import Concept, InitialText
 
@@ -49,11 +48,11 @@ class Job:
         """The initial text; empty until it is known."""
         return self.initial.text if self.initial else ""
 
-    def open_log(self) -> None:
+    def open_line(self, logger: Logger) -> None:
         """Open a line to the chosen logger: grouped by experiment, the initializer as job type."""
         config: Any = OmegaConf.to_container(self.config, resolve=True)
-        about = {"name": self.title, "group": self.config.experiment.name, "job_type": self.config.init.name}
-        self.line = build(self.config.logger).open(folder=self.folder.path, config=config, **about)
+        group, kind = self.config.experiment.name, self.config.init.name
+        self.line = logger.open(self.folder.path, self.title, group, kind, config)
 
     def record(self, step: int, values: dict[str, float]) -> None:
         """Measured values, to metrics.csv and to the chosen logger."""
@@ -88,6 +87,7 @@ class Job:
         about = {
             "text": self.text,
             "model": self.config.model.name,
+            "learning_rate": self.config.training.learning_rate,
             "eval/mse": list(curve.values())[-1] if curve else None,
             "evaluation": OmegaConf.to_container(self.config.evaluation, resolve=True),
         }

@@ -43,6 +43,7 @@ class RunLogger:
         """Close the line with what summary.json says."""
 
 
+@runtime_checkable
 class Logger(Protocol):
     """A service as the configuration names it. Costs nothing until the first run is opened."""
 

@@ -22,6 +22,7 @@ from mti.evaluation import Protocol
 from mti.images import load_pictures
 from mti.inversion import Run, TextualInversion
 from mti.jobs import Job
+from mti.loggers import Logger
 from mti.outputs import RunFolder
 from mti.templates import TEMPLATES
 from mti.tokens import prompt_ids
@@ -57,7 +58,8 @@ def plan(config: DictConfig, locks: ExitStack) -> Job:
     job = Job(config, folder, build(config.dataset).concept(str(config.image)))
     locks.enter_context(folder.locked())
     if folder.has_config:
-        changed = changes(OmegaConf.create(folder.read_config()), config)
+        begun: Any = OmegaConf.create(folder.read_config())
+        changed = changes(begun, config)
         if changed:
             raise UserError(
                 f"{folder.path} holds a run of another configuration ({'; '.join(changed)}): "
@@ -78,7 +80,7 @@ def plan(config: DictConfig, locks: ExitStack) -> Job:
 
 def train(jobs: Sequence[Job]) -> None:
     """Train runs that share a model, as many at once as the configuration allows."""
-    model = build(jobs[0].config.model)
+    model, logger = build(jobs[0].config.model), build(jobs[0].config.logger)
     ready = perceive(jobs, model)
     rates = ", ".join(sorted({f"{job.config.training.learning_rate:g}" for job in ready}))
     log.info("runs: %d; model: %s; learning rate: %s", len(ready), model.name, rates)
@@ -87,7 +89,7 @@ def train(jobs: Sequence[Job]) -> None:
         for first in range(0, len(beginners), at_once):
             chunk = beginners[first : first + at_once]
             began = time.monotonic()
-            module = fit(model, chunk)
+            module = fit(model, chunk, logger)
             for i, job in enumerate(chunk):
                 rows = module.table.rows[i].detach().cpu()
                 job.close(rows, module.step, time.monotonic() - began, module.failures.get(i))
@@ -119,7 +121,7 @@ def perceive(jobs: Sequence[Job], model: LatentDiffusion) -> list[Job]:
     return ready
 
 
-def fit(model: LatentDiffusion, jobs: Sequence[Job]) -> TextualInversion:
+def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> TextualInversion:
     """Train a chunk of runs together, with its evaluations, records and checkpoints."""
     config, start = jobs[0].config, jobs[0].start
     pictures = [load_pictures(job.concept, model.resolution) for job in jobs]
@@ -135,7 +137,7 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job]) -> TextualInversion:
         runs = [as_run(model, job, own) for job, own in zip(jobs, pictures, strict=True)]
         module = TextualInversion(model, runs, config.training.batch_size, start)
         for i, job in enumerate(jobs):
-            job.open_log()
+            job.open_line(logger)
             if job.state:
                 module.load_run_state(i, job.state)
         if start < config.trainer.max_steps:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mti.images import to_tensor
 from mti.outputs import RunFolder
 
 ROOT = Path(__file__).parent.parent
@@ -135,3 +136,21 @@ def test_pictures_from_learned_tokens(command, tmp_path):
     done = run([*generate, f"prompt='{'photo ' * 30}'"])
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_a_metric_of_ones_own_is_one_class_and_one_line_of_config(command, tmp_path):
+    """It gets the pictures that are kept, and the concept's own; its values become columns."""
+    (tmp_path / "mine.py").write_text(
+        "class Brightness:\n"
+        "    def __call__(self, generated, reference):\n"
+        "        return {'brightness': generated.mean().item(), 'pictures': float(len(generated))}\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = run(command("+metrics.mine._target_=mine.Brightness"), env=environment)
+    assert done.returncode == 0, done.stderr
+    folder = RunFolder(only_folder(tmp_path))
+    curves = folder.metrics()
+    assert list(curves["eval/brightness"]) == [0, 3, 6]
+    assert curves["eval/pictures"][3] == 2
+    kept = [to_tensor(picture, picture.width).mean().item() for picture in folder.pictures(3)]
+    assert curves["eval/brightness"][3] == pytest.approx(sum(kept) / 2, abs=0.01)

@@ -45,7 +45,7 @@ class TimmClassifier:
 def load(path: str) -> tuple[nn.Module, Callable[[Image.Image], Tensor], list[str]]:
     """A classifier with its preprocessing and its labels. `UserError` if it cannot be had."""
     known = timm.get_pretrained_cfg(path, allow_unregistered=True)
-    folder = model_folder(path if known is None else known.hf_hub_id)
+    folder = model_folder((known and known.hf_hub_id) or path)
     model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)
     return model, transform, label_names(model.pretrained_cfg)  # pyright: ignore[reportArgumentType]

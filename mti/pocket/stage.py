@@ -10,6 +10,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,9 @@ class Stage:
 
     name: str
     model: nn.Module
-    loss: Callable[[nn.Module, int], dict[str, Tensor]]  # the entry "loss" is minimised, all are logged
+    loss: Callable[
+        [Any, int], dict[str, Tensor]
+    ]  # of the model and the step; the entry "loss" is minimised, all are logged
     steps: int
     learning_rate: float
     work: Path
@@ -42,7 +45,7 @@ class Stage:
     SAVE_SECONDS = 120
     LOG_EVERY = 50
 
-    def run(self) -> nn.Module:
+    def run(self) -> Any:
         """Train to the end, and return the averaged (EMA) model in evaluation mode."""
         self.work.mkdir(parents=True, exist_ok=True)
         checkpoint = self.work / f"{self.name}.checkpoint.pt"

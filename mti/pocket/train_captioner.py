@@ -7,6 +7,7 @@ A small BLIP on 64x64 pictures. Its captions always name colour, pattern, sticke
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from mti.pocket.stage import DEVICE, Stage, arguments, to_model
 
 BATCH = 64
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]  # [DEC] begins a caption, [SEP] ends it
+PAD, END, BEGIN = (SPECIAL.index(token) for token in ("[PAD]", "[SEP]", "[DEC]"))
 EVALUATED = 2_000  # held-out drawings
 
 
@@ -61,10 +63,10 @@ def build(words: BertTokenizer) -> BlipForConditionalGeneration:
         num_hidden_layers=2,
         vocab_size=len(words),
         max_position_embeddings=32,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.sep_token_id,
-        sep_token_id=words.sep_token_id,
-        pad_token_id=words.pad_token_id,
+        bos_token_id=BEGIN,
+        eos_token_id=END,
+        sep_token_id=END,
+        pad_token_id=PAD,
     )
     return BlipForConditionalGeneration(BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict()))
 
@@ -73,7 +75,7 @@ def encoded(words: BertTokenizer, captions: list[str]) -> dict[str, Tensor]:
     """Captions to the decoder's input, its mask and its labels, [batch, longest] each."""
     batch = words(captions, padding=True, return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"]
-    ids[:, 0] = words.bos_token_id
+    ids[:, 0] = BEGIN
     labels = ids.masked_fill(mask == 0, -100)
     return {"input_ids": ids.to(DEVICE), "attention_mask": mask.to(DEVICE), "labels": labels.to(DEVICE)}
 
@@ -109,7 +111,7 @@ def main() -> None:
         captions = [full_caption(drawings.scene("train", index)) for index in indices.tolist()]
         return {"loss": model(pixel_values=to_model(train[indices]), **encoded(words, captions)).loss}
 
-    model = Stage("captioner", build(words), loss, options.steps, 1e-3, options.work).run()
+    model: Any = Stage("captioner", build(words), loss, options.steps, 1e-3, options.work).run()
     test = to_model(torch.from_numpy(drawings.pictures("test", options.work)[:EVALUATED].copy()))
     ids = [row for batch in test.split(100) for row in model.generate(batch, max_new_tokens=24).tolist()]
     captions = [text.replace(" - ", "-") for text in words.batch_decode(ids, skip_special_tokens=True)]

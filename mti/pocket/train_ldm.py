@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def caption_tokens(tokenizer: CLIPTokenizer, work: Path) -> Tensor:
     return torch.from_numpy(np.load(path))
 
 
-def latents(vae: AutoencoderKL, work: Path) -> Tensor:
+def latents(vae: Any, work: Path) -> Tensor:
     """The scaled latents of every training picture: fp16, [pictures, 4, 16, 16]."""
     path = work / "latents.npy"
     if not path.exists():
@@ -139,9 +140,10 @@ def main() -> None:
     options = arguments(__doc__, steps=11_000)
     folder = options.weights / "ldm"
     tokenizer = train_tokenizer(folder / "tokenizer")
-    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    begin, end = (tokenizer.convert_tokens_to_ids(name) for name in (BEGIN, END))
     captions = caption_tokens(tokenizer, options.work)
-    vae = AutoencoderKL.from_pretrained(folder / "vae").to(DEVICE, torch.float32).eval()
+    vae: Any = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval()
+    vae.to(DEVICE)
     clean = latents(vae, options.work)
     alphas = scheduler().alphas_cumprod.to(DEVICE)
     empty = torch.tensor([begin] + [end] * (CONTEXT - 1))
@@ -164,16 +166,16 @@ def main() -> None:
     model = Stage(
         "ldm", Denoiser(len(tokenizer), begin, end), loss, options.steps, 8e-4, options.work, weight_decay=0.001
     ).run()
-    StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=model.text_encoder,
-        tokenizer=tokenizer,
-        unet=model.unet,
-        scheduler=scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).to(dtype=torch.float16).save_pretrained(folder)
+    parts: dict[str, Any] = {
+        "vae": vae,
+        "text_encoder": model.text_encoder,
+        "tokenizer": tokenizer,
+        "unet": model.unet,
+        "scheduler": scheduler(),
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+    StableDiffusionPipeline(**parts, requires_safety_checker=False).to(dtype=torch.float16).save_pretrained(folder)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ A diffusers `AutoencoderKL` with factor 4 and 4 latent channels: 64x64 pictures,
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
 from mti.pocket import drawings
 from mti.pocket.stage import DEVICE, Stage, arguments, to_model
@@ -22,15 +23,12 @@ KL_WEIGHT = 1e-7
 
 def build() -> AutoencoderKL:
     """The untrained autoencoder."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 32, 96),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=16,
-        sample_size=drawings.SIZE,
-    )
+    sizes: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 3,
+        "up_block_types": ("UpDecoderBlock2D",) * 3,
+        "block_out_channels": (32, 32, 96),
+    }
+    return AutoencoderKL(**sizes, layers_per_block=1, latent_channels=4, norm_num_groups=16, sample_size=drawings.SIZE)
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -56,7 +54,7 @@ def main() -> None:
     options = arguments(__doc__, steps=5_200)
     train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
 
-    def loss(vae: nn.Module, step: int) -> dict[str, Tensor]:
+    def loss(vae: Any, step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(step)
         batch = to_model(train[torch.randint(len(train), (BATCH,), generator=generator)])
         posterior = vae.encode(batch).latent_dist

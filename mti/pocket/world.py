@@ -287,9 +287,9 @@ def recolored(name: str, color: str | None) -> Image.Image:
         return original
     pixels = np.asarray(original, np.float32)
     alpha = pixels[..., 3]
-    lightness = pixels[..., :3] @ np.float32([0.299, 0.587, 0.114])
+    lightness = pixels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
     low, middle, high = np.percentile(lightness[alpha > 128], [2, 50, 98])
-    base = np.float32(COLORS[color])
+    base = np.array(COLORS[color], np.float32)
     shade = np.clip((lightness - middle) / max(middle - low, 24), -1, 0)[..., None]
     shine = np.clip((lightness - middle) / max(high - middle, 24), 0, 1)[..., None]
     dark, bright = base * 0.45, base + (255 - base) * 0.6
@@ -350,21 +350,21 @@ def background_picture(name: str, seed: int, size: int) -> Image.Image:
     if name == "wood":
         wave = np.sin(2 * np.pi * (6 * y + 0.25 * np.sin(2 * np.pi * (x * 0.8 + rng.random())) + rng.random()))
         plank = (np.floor(y * 4) % 2) * 10
-        pixels = np.float32([176, 122, 70]) + (wave * 16 + plank)[..., None] + _speckle(rng, size, 4) * 8
+        pixels = np.array([176, 122, 70], np.float32) + (wave * 16 + plank)[..., None] + _speckle(rng, size, 4) * 8
     elif name == "grass":
         blades = _speckle(rng, size, (8, 3))
-        pixels = np.float32([92, 168, 62]) + blades * np.float32([28, 34, 20]) - y[..., None] * 18
+        pixels = np.array([92, 168, 62], np.float32) + blades * np.array([28, 34, 20], np.float32) - y[..., None] * 18
     elif name == "sand":
         ripple = np.sin(2 * np.pi * (5 * y + 0.4 * np.sin(2 * np.pi * (x + rng.random()))))
-        pixels = np.float32([228, 200, 150]) + ripple[..., None] * 9 + _speckle(rng, size, 4) * 8
+        pixels = np.array([228, 200, 150], np.float32) + ripple[..., None] * 9 + _speckle(rng, size, 4) * 8
     elif name == "sky":
         clouds = np.clip(_speckle(rng, size, 9) * 1.6 - 0.5, 0, 1)
-        blue = np.float32([116, 178, 244]) + y[..., None] * np.float32([90, 50, 8])
+        blue = np.array([116, 178, 244], np.float32) + y[..., None] * np.array([90, 50, 8], np.float32)
         pixels = blue + clouds * (255 - blue) * 0.9
     else:
         angle = rng.uniform(0, 2 * np.pi)
         light = (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle)
-        pixels = np.float32(COLORS[name]) + light[..., None] * 26
+        pixels = np.array(COLORS[name], np.float32) + light[..., None] * 26
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
