@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from jaxtyping import Float
@@ -24,6 +23,7 @@ from mti.inversion import Run, TextualInversion
 from mti.jobs import Job
 from mti.loggers import Logger
 from mti.outputs import RunFolder
+from mti.quiet import quiet_lightning
 from mti.templates import TEMPLATES
 from mti.tokens import prompt_ids
 from mti.types import InitialText, LatentDiffusion, UserError
@@ -165,16 +165,6 @@ def step_numbers(start: int, stop: int) -> DataLoader[int]:
     """What Lightning iterates over: a step's number is all that its batch depends on."""
     numbers: Any = range(start, stop)
     return DataLoader(numbers, batch_size=None)
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advice about data loaders, devices and its other products from the terminal."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
-        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-        yield
 
 
 def _grouped(jobs: Iterable[Job], key: Callable[[Job], object]) -> list[list[Job]]:

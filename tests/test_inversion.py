@@ -4,8 +4,9 @@ import torch
 
 from mti.evaluation import Protocol, evaluation_loss, ids_of
 from mti.inversion import Run, TextualInversion
+from mti.quiet import quiet_lightning
 from mti.templates import OBJECT
-from mti.training import BARE, quiet_lightning, step_numbers
+from mti.training import BARE, step_numbers
 
 TEXTS = {"star": "*", "caption": "a photo of the"}
 PROTOCOL = Protocol(

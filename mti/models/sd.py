@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import transformers
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mti.models.files import check_folder, pipeline_folder
+from mti.quiet import quiet_transformers
 from mti.types import Posterior, UserError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,7 +53,7 @@ class StableDiffusion:
         self.name = name
         self._precision = precision
         self._tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-        with _quiet():
+        with quiet_transformers():
             self._text_encoder, self._vae, self._unet = (
                 _frozen(kind, folder / part, variant)
                 for part, kind in (
@@ -147,21 +147,6 @@ class StableDiffusion:
     @property
     def _scale_and_shift(self) -> tuple[float, float]:
         return self._vae.config["scaling_factor"], self._vae.config.get("shift_factor") or 0.0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' loading bars and reports from the terminal."""
-    logging = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _frozen(kind: type[Any], folder: Path, variant: str | None) -> Any:

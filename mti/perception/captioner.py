@@ -11,6 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mti.perception.hub import model_folder
 from mti.pocket_weights import weights_path
+from mti.quiet import quiet_transformers
 from mti.types import Guess, UserError
 
 
@@ -61,5 +62,6 @@ class TransformersCaptioner:
 def load(path: str) -> tuple[Any, Any]:
     """A captioner's processor and its model, in fp32. `UserError` if it cannot be had."""
     folder = model_folder(path)
-    processor = AutoProcessor.from_pretrained(folder)
-    return processor, AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    with quiet_transformers():
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+        return AutoProcessor.from_pretrained(folder), model.eval()

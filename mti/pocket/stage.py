@@ -117,6 +117,16 @@ class Stage:
         print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
 
 
+def keep_log(name: str, work: Path, folder: Path) -> None:
+    """A stage's log, beside the weights that it led to; of steps done twice, the later line."""
+    with (work / f"{name}.csv").open(newline="") as file:
+        rows = {int(row["step"]): row for row in csv.DictReader(file)}
+    with (folder / "training.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, next(iter(rows.values())))
+        writer.writeheader()
+        writer.writerows(rows[step] for step in sorted(rows))
+
+
 def to_model(pictures: Tensor) -> Tensor:
     """uint8 pictures [batch, height, width, 3] as floats in [-1, 1], [batch, 3, height, width]."""
     return pictures.permute(0, 3, 1, 2).to(DEVICE).float().div(127.5).sub(1)

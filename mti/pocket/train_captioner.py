@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from mti.pocket import drawings, world
-from mti.pocket.stage import DEVICE, Stage, arguments, to_model
+from mti.pocket.stage import DEVICE, Stage, arguments, keep_log, to_model
 
 BATCH = 64
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]  # [DEC] begins a caption, [SEP] ends it
@@ -102,7 +102,7 @@ def scores(captions: list[str], scenes: list[world.Scene]) -> dict[str, float]:
 
 def main() -> None:
     """Train, measure on the held-out drawings, and write the weights."""
-    options = arguments(__doc__, steps=5_000)
+    options = arguments(__doc__, steps=3_400)
     train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
     words = tokenizer()
 
@@ -123,6 +123,7 @@ def main() -> None:
     BlipProcessor(preprocessing(), words).save_pretrained(folder)
     summary = {"held_out_drawings": len(test), **summary, "steps": options.steps}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    keep_log("captioner", options.work, folder)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 
 from mti.pocket import drawings, world
-from mti.pocket.stage import Stage, arguments, to_model
+from mti.pocket.stage import Stage, arguments, keep_log, to_model
 
 BATCH = 128
 NOISE = 0.1  # of a picture in [-1, 1]: so that generated pictures are recognised as well as drawn ones
@@ -69,6 +69,7 @@ def main() -> None:
     save_for_hf(model.half(), folder, {"label_names": LABELS}, model_args=MODEL_ARGS, safe_serialization=True)
     summary = {"held_out_drawings": len(test), "top1_accuracy": round(accuracy, 4), "steps": options.steps}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    keep_log("classifier", options.work, folder)
 
 
 if __name__ == "__main__":

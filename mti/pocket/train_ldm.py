@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mti.pocket import drawings, world
-from mti.pocket.stage import DEVICE, Stage, arguments, to_model
+from mti.pocket.stage import DEVICE, Stage, arguments, keep_log, to_model
 from mti.templates import OBJECT, STYLE
 
 BATCH = 64
@@ -137,7 +137,7 @@ def scheduler() -> DDIMScheduler:
 
 def main() -> None:
     """Prepare, train, and write a `StableDiffusionPipeline` folder."""
-    options = arguments(__doc__, steps=11_000)
+    options = arguments(__doc__, steps=5_600)
     folder = options.weights / "ldm"
     tokenizer = train_tokenizer(folder / "tokenizer")
     begin, end = (tokenizer.convert_tokens_to_ids(name) for name in (BEGIN, END))
@@ -176,6 +176,9 @@ def main() -> None:
         "feature_extractor": None,
     }
     StableDiffusionPipeline(**parts, requires_safety_checker=False).to(dtype=torch.float16).save_pretrained(folder)
+    summary = {"steps": options.steps, "pictures_seen": options.steps * BATCH}
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    keep_log("ldm", options.work, folder)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from mti.pocket import drawings
-from mti.pocket.stage import DEVICE, Stage, arguments, to_model
+from mti.pocket.stage import DEVICE, Stage, arguments, keep_log, to_model
 
 BATCH = 16
 KL_WEIGHT = 1e-7
@@ -77,6 +77,7 @@ def main() -> None:
     folder = options.weights / "ldm" / "vae"
     vae.half().save_pretrained(folder)
     (folder / "summary.json").write_text(json.dumps({**summary, "steps": options.steps}, indent=2) + "\n")
+    keep_log("vae", options.work, folder)
 
 
 if __name__ == "__main__":
