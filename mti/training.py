@@ -26,7 +26,7 @@ from mti.outputs import RunFolder
 from mti.quiet import quiet_lightning
 from mti.templates import TEMPLATES
 from mti.tokens import prompt_ids
-from mti.types import InitialText, LatentDiffusion, UserError
+from mti.types import InitialText, LatentDiffusion, Posterior, UserError
 
 log = logging.getLogger("mti")
 
@@ -149,12 +149,13 @@ def as_run(model: LatentDiffusion, job: Job, pictures: Float[Tensor, "pictures 3
     """What the module trains. The pictures are encoded here, once."""
     training = job.config.training
     views = [pictures, pictures.flip(-1)] if training.flip else [pictures]
+    posteriors = [model.encode_picture(view) for view in views]
     return Run(
         image=job.concept.name,
         seed=job.config.seed,
         token_ids=model.token_ids(job.text),
         templates=TEMPLATES[training.templates],
-        posteriors=[model.encode_picture(view) for view in views],
+        posteriors=[Posterior(mean.cpu(), std.cpu()) for mean, std in posteriors],
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,

@@ -121,7 +121,7 @@ def keep_log(name: str, work: Path, folder: Path) -> None:
     """A stage's log, beside the weights that it led to; of steps done twice, the later line."""
     with (work / f"{name}.csv").open(newline="") as file:
         rows = {int(row["step"]): row for row in csv.DictReader(file)}
-    with (folder / "training.csv").open("w", newline="") as file:
+    with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, next(iter(rows.values())))
         writer.writeheader()
         writer.writerows(rows[step] for step in sorted(rows))

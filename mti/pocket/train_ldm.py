@@ -137,7 +137,7 @@ def scheduler() -> DDIMScheduler:
 
 def main() -> None:
     """Prepare, train, and write a `StableDiffusionPipeline` folder."""
-    options = arguments(__doc__, steps=5_600)
+    options = arguments(__doc__, steps=5_000)
     folder = options.weights / "ldm"
     tokenizer = train_tokenizer(folder / "tokenizer")
     begin, end = (tokenizer.convert_tokens_to_ids(name) for name in (BEGIN, END))

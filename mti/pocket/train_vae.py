@@ -5,6 +5,7 @@ A diffusers `AutoencoderKL` with factor 4 and 4 latent channels: 64x64 pictures,
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
@@ -65,19 +66,28 @@ def main() -> None:
             kl = posterior.kl().float().mean()
         return {"loss": l1 + 0.1 * (1 - similarity) + KL_WEIGHT * kl, "l1": l1, "ssim": similarity, "kl": kl}
 
-    vae = Stage("vae", build(), loss, options.steps, 1.5e-3, options.work).run()
+    finish(Stage("vae", build(), loss, options.steps, 1.5e-3, options.work).run(), "vae", options)
+
+
+def finish(vae: Any, stage: str, options: argparse.Namespace) -> None:
+    """Measure on the held-out drawings, and write weights, measurements and log."""
     test = to_model(torch.from_numpy(drawings.pictures("test", options.work)[:1000].copy()))
     with torch.no_grad():
         means = [vae.encode(batch).latent_dist.mean for batch in test.split(100)]
         decoded = torch.cat([vae.decode(mean).sample.clamp(-1, 1) for mean in means])
-    error, similarity = F.l1_loss(decoded, test).item(), ssim(decoded, test).item()
-    summary = {"held_out_drawings": len(test), "mean_absolute_error": round(error, 4), "ssim": round(similarity, 4)}
+    summary = {
+        "held_out_drawings": len(test),
+        "mean_absolute_error": round(F.l1_loss(decoded, test).item(), 4),
+        "ssim": round(ssim(decoded, test).item(), 4),
+        "steps": options.steps,
+    }
     print(summary)
-    vae.register_to_config(scaling_factor=round(1 / torch.cat(means).std().item(), 5))
+    if stage == "vae":
+        vae.register_to_config(scaling_factor=round(1 / torch.cat(means).std().item(), 5))
     folder = options.weights / "ldm" / "vae"
     vae.half().save_pretrained(folder)
-    (folder / "summary.json").write_text(json.dumps({**summary, "steps": options.steps}, indent=2) + "\n")
-    keep_log("vae", options.work, folder)
+    (folder / f"{stage}.json").write_text(json.dumps(summary, indent=2) + "\n")
+    keep_log(stage, options.work, folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""A sharper decoder for the same latents: `python -m mti.pocket.refine_decoder`, after `train_ldm`.
+
+The encoder stays as it is, and so does the latent space that the U-Net has learned; the decoder learns
+on from the cached latents, with more weight on structure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from mti.pocket.stage import DEVICE, Stage, arguments, to_model
+from mti.pocket.train_ldm import PICTURES, latents
+from mti.pocket.train_vae import finish, ssim
+
+BATCH = 16
+SSIM_WEIGHT = 0.5
+
+
+def main() -> None:
+    """Train the decoder, measure on the held-out drawings, and write the weights."""
+    options = arguments(__doc__, steps=3_000)
+    vae: Any = AutoencoderKL.from_pretrained(options.weights / "ldm" / "vae", torch_dtype=torch.float32)
+    vae.encoder.requires_grad_(False)
+    train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
+    known = latents(vae, options.work)
+
+    def loss(vae: Any, step: int) -> dict[str, Tensor]:
+        index = torch.randint(PICTURES, (BATCH,), generator=torch.Generator().manual_seed(step))
+        picture = to_model(train[index])
+        decoded = vae.decode(known[index].to(DEVICE).float() / vae.config.scaling_factor).sample
+        with torch.autocast(DEVICE.type, enabled=False):
+            l1, similarity = F.l1_loss(decoded.float(), picture), ssim(decoded, picture)
+        return {"loss": l1 + SSIM_WEIGHT * (1 - similarity), "l1": l1, "ssim": similarity}
+
+    finish(Stage("decoder", vae, loss, options.steps, 1e-3, options.work).run(), "decoder", options)
+
+
+if __name__ == "__main__":
+    main()
