@@ -40,6 +40,13 @@ def run(arguments, **options):
     return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
 
 
+def wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def only_folder(root: Path) -> Path:
     (folder,) = (path.parent for path in root.rglob("config.yaml"))
     return folder
@@ -74,10 +81,7 @@ def test_killed_at_any_moment_a_run_resumes_bit_exactly(command, tmp_path):
     whole = only_folder(tmp_path / "whole")
     broken = command("experiment.name=broken", "trainer.max_steps=40")
     process = subprocess.Popen(broken, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("broken/**/checkpoints/last.safetensors")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: list(tmp_path.glob("broken/**/checkpoints/last.safetensors")))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     folder = only_folder(tmp_path / "broken")
@@ -154,3 +158,20 @@ def test_a_metric_of_ones_own_is_one_class_and_one_line_of_config(command, tmp_p
     assert curves["eval/pictures"][3] == 2
     kept = [to_tensor(picture, picture.width).mean().item() for picture in folder.pictures(3)]
     assert curves["eval/brightness"][3] == pytest.approx(sum(kept) / 2, abs=0.01)
+
+
+def test_interrupted_from_the_keyboard_a_run_says_how_to_go_on(command, tmp_path):
+    process = subprocess.Popen(command("trainer.max_steps=100000"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list(tmp_path.glob("**/checkpoints/last.safetensors")))
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted; the same command goes on from the last checkpoints" in told
+    assert "Traceback" not in told
+
+
+def test_a_folder_in_use_is_refused(command, tmp_path):
+    with RunFolder(tmp_path / "mine").locked():
+        done = run(command(f"folder={tmp_path}/mine"))
+    assert done.returncode == 2
+    assert f"in use by process {os.getpid()}" in done.stderr

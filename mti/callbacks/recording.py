@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytorch_lightning as pl
 
 from mti.inversion import TextualInversion
 from mti.jobs import Job
+
+log = logging.getLogger("mti")
 
 
 class Recording(pl.Callback):
@@ -25,6 +28,11 @@ class Recording(pl.Callback):
             self.jobs[i].record(pl_module.step - 1, {"train/mse": pl_module.losses[i]})
         if pl_module.step % self.every == 0 or pl_module.step == trainer.max_steps:
             self.save(pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Say what becomes of an interrupted run; Lightning ends the process."""
+        if isinstance(exception, KeyboardInterrupt):
+            log.info("interrupted; the same command goes on from the last checkpoints")
 
     def save(self, module: TextualInversion) -> None:
         """Write the metrics and the state of every run that has not failed."""

@@ -27,11 +27,11 @@ SHEET = 60
 
 
 def unseen_scenes(count: int) -> list[world.Scene]:
-    """Held-out scenes that have a colour and a plain background."""
+    """Scenes with a colour and a plain background that no training picture has together."""
     scenes, index = [], 0
     while len(scenes) < count:
         scene = world.scene_at(TEST_SEED, index, held_out=True)
-        if scene.color and scene.background in world.COLORS:
+        if scene.color and scene.background in world.COLORS and world.is_unseen_combination(scene):
             scenes.append(scene)
         index += 1
     return scenes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import time
 from collections.abc import Callable
@@ -125,6 +126,14 @@ def keep_log(name: str, work: Path, folder: Path) -> None:
         writer = csv.DictWriter(file, next(iter(rows.values())))
         writer.writeheader()
         writer.writerows(rows[step] for step in sorted(rows))
+
+
+def forget_origin(folder: Path) -> None:
+    """Leave out of a saved model's config.json the folder that it was loaded from."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def to_model(pictures: Tensor) -> Tensor:

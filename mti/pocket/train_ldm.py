@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mti.pocket import drawings, world
-from mti.pocket.stage import DEVICE, Stage, arguments, keep_log, to_model
+from mti.pocket.stage import DEVICE, Stage, arguments, forget_origin, keep_log, to_model
 from mti.templates import OBJECT, STYLE
 
 BATCH = 64
@@ -140,7 +140,8 @@ def main() -> None:
     options = arguments(__doc__, steps=5_000)
     folder = options.weights / "ldm"
     tokenizer = train_tokenizer(folder / "tokenizer")
-    begin, end = (tokenizer.convert_tokens_to_ids(name) for name in (BEGIN, END))
+    vocabulary = tokenizer.get_vocab()
+    begin, end = vocabulary[BEGIN], vocabulary[END]
     captions = caption_tokens(tokenizer, options.work)
     vae: Any = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval()
     vae.to(DEVICE)
@@ -176,6 +177,7 @@ def main() -> None:
         "feature_extractor": None,
     }
     StableDiffusionPipeline(**parts, requires_safety_checker=False).to(dtype=torch.float16).save_pretrained(folder)
+    forget_origin(folder / "vae")
     summary = {"steps": options.steps, "pictures_seen": options.steps * BATCH}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     keep_log("ldm", options.work, folder)

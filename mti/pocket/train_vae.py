@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from mti.pocket import drawings
-from mti.pocket.stage import DEVICE, Stage, arguments, keep_log, to_model
+from mti.pocket.stage import DEVICE, Stage, arguments, forget_origin, keep_log, to_model
 
 BATCH = 16
 KL_WEIGHT = 1e-7
@@ -86,6 +86,7 @@ def finish(vae: Any, stage: str, options: argparse.Namespace) -> None:
         vae.register_to_config(scaling_factor=round(1 / torch.cat(means).std().item(), 5))
     folder = options.weights / "ldm" / "vae"
     vae.half().save_pretrained(folder)
+    forget_origin(folder)
     (folder / f"{stage}.json").write_text(json.dumps(summary, indent=2) + "\n")
     keep_log(stage, options.work, folder)
 
