@@ -24,7 +24,7 @@ SSIM_WEIGHT = 0.5
 
 def main() -> None:
     """Train the decoder, measure on the held-out drawings, and write the weights."""
-    options = arguments(__doc__, steps=3_000)
+    options = arguments(__doc__, steps=1_800)
     vae: Any = AutoencoderKL.from_pretrained(options.weights / "ldm" / "vae", torch_dtype=torch.float32)
     vae.encoder.requires_grad_(False)
     train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
@@ -38,7 +38,8 @@ def main() -> None:
             l1, similarity = F.l1_loss(decoded.float(), picture), ssim(decoded, picture)
         return {"loss": l1 + SSIM_WEIGHT * (1 - similarity), "l1": l1, "ssim": similarity}
 
-    finish(Stage("decoder", vae, loss, options.steps, 1e-3, options.work).run(), "decoder", options)
+    stage = Stage("decoder", vae, loss, options.steps, 4e-4, options.work, decay_share=1.0)
+    finish(stage.run(), "decoder", options)
 
 
 if __name__ == "__main__":
