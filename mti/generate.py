@@ -65,5 +65,15 @@ def generate(config: DictConfig) -> Path:
     return output / "grid.png"
 
 
+def quoted(argument: str) -> str:
+    """A command-line override, a prompt in quotes: Hydra's grammar takes a bare {} for a dictionary."""
+    key, _, value = argument.partition("=")
+    if key != "prompt" or value[:1] in ("'", '"'):
+        return argument
+    escaped = value.replace("'", r"\'")
+    return f"prompt='{escaped}'"
+
+
 if __name__ == "__main__":
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     main()

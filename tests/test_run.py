@@ -134,7 +134,7 @@ def test_another_configuration_does_not_land_on_a_runs_results(command, tmp_path
 def test_pictures_from_learned_tokens(command, tmp_path):
     assert run(command()).returncode == 0
     generate = [sys.executable, "-m", "mti.generate", f"run={only_folder(tmp_path)}", "pictures=3", "sampler_steps=2"]
-    done = run([*generate, "prompt='the {}'", f"output={tmp_path}/drawn"])
+    done = run([*generate, "prompt=the photographer's {}", f"output={tmp_path}/drawn"])
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["0.png", "1.png", "2.png", "grid.png"]
     done = run([*generate, f"prompt='{'photo ' * 30}'"])
