@@ -161,10 +161,19 @@ def test_a_metric_of_ones_own_is_one_class_and_one_line_of_config(command, tmp_p
 
 
 def test_interrupted_from_the_keyboard_a_run_says_how_to_go_on(command, tmp_path):
-    process = subprocess.Popen(command("trainer.max_steps=100000"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: list(tmp_path.glob("**/checkpoints/last.safetensors")))
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    process = subprocess.Popen(
+        command("trainer.max_steps=100000"),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )
+    try:
+        wait_for(lambda: list(tmp_path.glob("**/checkpoints/last.safetensors")))
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 1
     assert "interrupted; the same command goes on from the last checkpoints" in told
     assert "Traceback" not in told
