@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +143,10 @@ CONCEPT_SCENES: dict[str, Scene] = {
 
 def random_scene(rng: np.random.Generator) -> Scene:
     """A scene drawn from the world's distribution."""
-    choice = lambda names: str(rng.choice(list(names)))  # noqa: E731
+
+    def choice(names: Iterable[str]) -> str:
+        return str(rng.choice(list(names)))
+
     color = choice(COLORS) if rng.random() < 0.85 else None
     others = [name for name in COLORS if name != color]
     pattern = choice(PATTERNS) if color and rng.random() < 0.2 else None
