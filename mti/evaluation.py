@@ -12,7 +12,7 @@ from torch import Tensor
 from mti.loss import latent_diffusion_loss
 from mti.noise import evaluation_grid
 from mti.sampling import sample
-from mti.tokens import prompt_ids
+from mti.tokens import encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Posterior
 
 Rows = Float[Tensor, "rows width"]
@@ -72,9 +72,3 @@ def draw_pictures(
     empty = model.encode_text(torch.tensor([model.framed([])], device=model.device), rows)
     latents = sample(model, text, empty, noise.to(model.device), sampler_steps, guidance, batch_size)
     return torch.cat([model.decode(part).cpu() for part in latents.split(batch_size)])
-
-
-def encode_distinct(model: LatentDiffusion, ids: Int[Tensor, "batch context"], rows: Rows) -> Tensor:
-    """`model.encode_text`, with each distinct prompt encoded once."""
-    distinct, which = torch.unique(ids, dim=0, return_inverse=True)
-    return model.encode_text(distinct, rows)[which]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mti.loss import latent_diffusion_loss
 from mti.noise import TrainingDraw, training_draw
-from mti.tokens import TokenTable, prompt_ids
+from mti.tokens import TokenTable, encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Posterior
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
@@ -84,8 +84,7 @@ class TextualInversion(pl.LightningModule):
         eps = torch.stack([draw.noise for _, draw in samples])
         t = torch.tensor([int(draw.timestep * len(self.model.alphas_cumprod)) for _, draw in samples])
         ids = torch.stack([self._templates[i][int(draw.template * len(self._templates[i]))] for i, draw in samples])
-        distinct, which = torch.unique(ids, dim=0, return_inverse=True)
-        text = self.model.encode_text(distinct.to(self.device), self.rows())[which.to(self.device)]
+        text = encode_distinct(self.model, ids.to(self.device), self.rows())
         z, t, eps = (tensor.to(self.device) for tensor in (z, t, eps))
         loss = latent_diffusion_loss(self.model, z, text, t, eps).view(len(active), -1).mean(dim=1)
         for i, value in zip(active, loss.tolist(), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mti.types import LatentDiffusion, UserError
@@ -52,3 +52,11 @@ def prompt_ids(model: LatentDiffusion, prompt: str, placeholders: Sequence[int])
             f"and {model.name} takes {room}: shorten the prompt or the initial text"
         )
     return model.framed(ids)
+
+
+def encode_distinct(
+    model: LatentDiffusion, ids: Int[Tensor, "batch context"], rows: Float[Tensor, "rows width"]
+) -> Float[Tensor, "batch context channels"]:
+    """`model.encode_text`, with each distinct prompt encoded once."""
+    distinct, which = torch.unique(ids, dim=0, return_inverse=True)
+    return model.encode_text(distinct, rows)[which]
