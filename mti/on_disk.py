@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 
 from mti.pocket_weights import weights_path
 from mti.types import UserError
+
+FILES = (  # of a transformers model; one of each
+    ("config.json",),
+    ("preprocessor_config.json", "processor_config.json"),
+    ("model.safetensors", "pytorch_model.bin"),
+)
 
 
 def checkpoint(url: str, what: str, path: str | None = None) -> Path:
@@ -35,19 +41,16 @@ def model_folder(path: str, what: str) -> Path:
         UserError: it is not there, or has no `config.json`, preprocessing or weights; says how to get it.
     """
     folder = Path(weights_path(path)).expanduser()
-    looked = f"{folder} and the Hugging Face cache"
+    way_out = "give the folder of a transformers model with its preprocessing"
     if not folder.is_dir():
+        way_out = f'get it with `hf download {path} --exclude "*.h5" --exclude "*.msgpack"`'
         try:
             folder = Path(snapshot_download(path, local_files_only=True))
         except Exception:  # the hub's client raises exceptions of many families
-            raise UserError(f"{what}: not found in {looked}; {_way_out(path)}") from None
-    missing = [name for name in ("config.json", "preprocessor_config.json") if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in ("model.safetensors", "pytorch_model.bin")):
-        missing.append("model.safetensors")
+            raise UserError(
+                f"{what}: {path} is no folder, and not in the cache {constants.HF_HUB_CACHE}; {way_out}"
+            ) from None
+    missing = [" or ".join(names) for names in FILES if not any((folder / name).is_file() for name in names)]
     if missing:
-        raise UserError(f"{what}: {folder} lacks {', '.join(missing)}; {_way_out(path)}")
+        raise UserError(f"{what}: {folder} lacks {', '.join(missing)}; {way_out}")
     return folder
-
-
-def _way_out(path: str) -> str:
-    return f'get it with `hf download {path} --exclude "*.h5" --exclude "*.msgpack"`, or give a folder that has it'

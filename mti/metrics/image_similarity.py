@@ -22,7 +22,7 @@ class PictureEmbedding(Protocol):
         """Raise a `UserError` if weights are missing; reads none."""
         ...
 
-    def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
+    def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of pictures in [-1, 1]."""
         ...
 

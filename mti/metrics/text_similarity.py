@@ -16,7 +16,7 @@ from mti.metrics.image_similarity import PictureEmbedding
 class TextEmbedding(PictureEmbedding, Protocol):
     """A network that turns pictures and texts into vectors of one space."""
 
-    def texts(self, texts: Sequence[str]) -> Float[Tensor, "batch width"]:
+    def texts(self, texts: Sequence[str]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of texts."""
         ...
 

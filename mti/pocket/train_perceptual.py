@@ -95,7 +95,7 @@ def train(options, pictures: np.ndarray) -> SmallVGG:
         total = losses["kind"] + 0.3 * losses["color"] + 0.3 * losses["background"] + 0.5 * ranking
         return {"loss": total, **losses, "ranking": ranking, "accuracy": accuracy}
 
-    stage = Stage("perceptual", Classifier(), loss, options.steps, 2e-3, options.work, 0.05, ema_decay=0.995)
+    stage = Stage("perceptual", Classifier(), loss, options.steps, 2e-3, options.work, 0.05, ema_decay=0.99, warmup=100)
     return stage.run().network.float()
 
 
@@ -152,7 +152,7 @@ def measured(shipped: SmallVGGFeatures, pictures: Ranked) -> dict[str, dict[str,
 
 def main() -> None:
     """Train, fit the heads, write the weights, and measure on the held-out drawings."""
-    options = arguments(__doc__, steps=1_000)
+    options = arguments(__doc__, steps=700)
     torch.manual_seed(0)
     network = train(options, drawings.pictures("train", options.work))
     heads = fit_heads(network, ranked("train", FITTED, options.work))

@@ -89,7 +89,9 @@ def test_missing_weights_are_one_line_with_the_way_out(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     place = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
-    with pytest.raises(UserError, match=rf"VGG16.* not found at {place}; get it with `python -c .*vgg16-397923af") as it:
+    with pytest.raises(
+        UserError, match=rf"VGG16.* not found at {place}; get it with `python -c .*vgg16-397923af"
+    ) as it:
         LPIPS(VGG16()).check()
     assert "\n" not in str(it.value)
     place.parent.mkdir(parents=True)

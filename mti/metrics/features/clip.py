@@ -34,14 +34,14 @@ class Clip:
         """Raise a `UserError` if weights are missing."""
         model_folder(self.path, "CLIP")
 
-    def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
+    def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of pictures in [-1, 1], scaled and cropped as the model's own preprocessing says."""
         processor, model = load(str(model_folder(self.path, "CLIP")))
         inputs = processor(images=[to_pil(picture) for picture in pictures], return_tensors="pt").to(DEVICE)
         with torch.no_grad():
             return F.normalize(model.get_image_features(**inputs).pooler_output, dim=-1).cpu()
 
-    def texts(self, texts: Sequence[str]) -> Float[Tensor, "batch width"]:
+    def texts(self, texts: Sequence[str]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of texts, cut where the model's context ends."""
         processor, model = load(str(model_folder(self.path, "CLIP")))
         inputs = processor(text=list(texts), return_tensors="pt", padding=True, truncation=True).to(DEVICE)

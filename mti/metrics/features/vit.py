@@ -33,7 +33,7 @@ class Vit:
         """Raise a `UserError` if weights are missing."""
         model_folder(self.path, "DINO")
 
-    def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch width"]:
+    def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of pictures in [-1, 1]: the class token of the last layer, normalised."""
         processor, model = load(str(model_folder(self.path, "DINO")))
         inputs = processor(images=[to_pil(picture) for picture in pictures], return_tensors="pt").to(DEVICE)
