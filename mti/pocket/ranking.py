@@ -57,22 +57,28 @@ def shifted(pictures: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack(copies)
 
 
-def measure(distance: Callable[[Tensor, Tensor], Tensor], pictures: Ranked) -> dict[str, float]:
-    """The share of pictures for which a distance, [count] of two batches, gives the right order.
+def measure(distances: Callable[[Tensor, Tensor], dict[str, Tensor]], pictures: Ranked) -> dict[str, dict[str, float]]:
+    """For each distance by its name: the share of pictures that it ranks in the right order, and its means.
 
-    "ranked" is the share of those for which all is right: 0 < shifted < individual < other.
+    `distances` compares two batches, picture by picture. "ranked" is the share of pictures for which all
+    is right: itself < shifted < individual < other.
     """
-    itself, copy, individual, other = (
-        torch.cat([distance(*pair) for pair in zip(pictures.picture.split(CHUNK), second.split(CHUNK), strict=True)])
-        for second in pictures
-    )
+    found = [_compared(distances, pictures.picture, second) for second in pictures]
+    return {name: _shares(*(own[name] for own in found)) for name in found[0]}
+
+
+def _compared(distances: Callable, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    parts = [distances(*pair) for pair in zip(first.split(CHUNK), second.split(CHUNK), strict=True)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _shares(itself: Tensor, shifted: Tensor, individual: Tensor, other: Tensor) -> dict[str, float]:
     steps = {
-        "itself<shifted": itself < copy,
-        "shifted<individual": copy < individual,
+        "itself<shifted": itself < shifted,
+        "shifted<individual": shifted < individual,
         "individual<other": individual < other,
     }
     right = torch.stack(list(steps.values())).all(0)
     shares = {name: round(step.float().mean().item(), 4) for name, step in {"ranked": right, **steps}.items()}
-    names = ("itself", "shifted", "individual", "other")
-    means = (round(d.mean().item(), 5) for d in (itself, copy, individual, other))
-    return {**shares, **dict(zip(names, means, strict=True))}
+    means = {"itself": itself, "shifted": shifted, "individual": individual, "other": other}
+    return {**shares, **{name: round(own.mean().item(), 5) for name, own in means.items()}}

@@ -28,7 +28,7 @@ def test_copies_are_moved_by_two_to_four_pixels():
 def test_a_share_counts_the_pictures_in_the_right_order():
     own = torch.zeros(4, 1)
     company = Ranked(own, own + 1, torch.tensor([[2.0], [2], [0.5], [2]]), torch.tensor([[3.0], [1.5], [3], [3]]))
-    found = measure(lambda first, second: (first - second).abs().flatten(), company)
+    found = measure(lambda first, second: {"gap": (first - second).abs().flatten()}, company)["gap"]
     assert (found["ranked"], found["itself<shifted"]) == (0.5, 1)
     assert found["shifted<individual"] == found["individual<other"] == 0.75
     assert (found["itself"], found["shifted"]) == (0, 1)

@@ -50,8 +50,8 @@ class Clip:
 
 
 @functools.lru_cache(maxsize=1)
-def load(folder: str) -> tuple[Any, CLIPModel]:
+def load(folder: str) -> tuple[Any, Any]:
     """The processor and the model, in fp32."""
     with quiet_transformers():
-        model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
+        model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32)
         return AutoProcessor.from_pretrained(folder), model.eval().to(DEVICE)

@@ -27,12 +27,11 @@ class SmallVGG(nn.Module):
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.channels = tuple(channels)
-        self.blocks = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1) for before, after in zip((3, *channels), channels, strict=False)
-        )
-        for block in self.blocks:
+        blocks = [nn.Conv2d(*sides, 3, padding=1) for sides in zip((3, *channels), channels, strict=False)]
+        for block in blocks:
             nn.init.kaiming_normal_(block.weight, nonlinearity="relu")
-            nn.init.zeros_(block.bias)
+            nn.init.zeros_(block.bias)  # pyright: ignore[reportArgumentType]
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, pictures: Float[Tensor, "batch 3 height width"]) -> Maps:
         """Every block's map before it is pooled, "relu1" at the pictures' resolution. Pictures in [-1, 1]."""

@@ -68,7 +68,7 @@ class VGG16:
     @functools.cached_property
     def _network(self) -> nn.Sequential:
         with torch.device("meta"):  # the classifier's 470 MB are never made
-            layers = vgg16(init_weights=False).features[: LAYERS["relu5_3"] + 1]
+            layers = nn.Sequential(*vgg16(init_weights=False).features.children())[: LAYERS["relu5_3"] + 1]
         state = torch.load(self._weights(), map_location="cpu", weights_only=True, mmap=True)
         own = {name: state[f"features.{name}"].clone() for name in layers.state_dict()}
         layers.load_state_dict(own, assign=True)

@@ -42,8 +42,8 @@ class Vit:
 
 
 @functools.lru_cache(maxsize=1)
-def load(folder: str) -> tuple[Any, ViTModel]:
+def load(folder: str) -> tuple[Any, Any]:
     """The preprocessing and the model, in fp32."""
     with quiet_transformers():
-        model = ViTModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
+        model: Any = ViTModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
         return AutoImageProcessor.from_pretrained(folder), model.eval().to(DEVICE)
