@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mti.initializers.perceived import Perceived
 from mti.perception.clean import clean
@@ -14,6 +14,7 @@ from mti.types import Concept, InitialText, Perception, UserError
 log = logging.getLogger("mti")
 
 
+@runtime_checkable
 class Refiner(Protocol):
     """Rewrites a caption, or raises a `UserError`."""
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from mti.types import UserError
 
-Point = tuple[float, float]
+Number = int | float
+Point = tuple[Number, Number]
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Clicks:
 
     inside: tuple[Point, ...] = ()
     outside: tuple[Point, ...] = ()
-    box: tuple[float, float, float, float] | None = None  # left, top, right, bottom
+    box: tuple[Number, Number, Number, Number] | None = None  # left, top, right, bottom
 
     def check(self, width: int, height: int) -> None:
         """Raise a `UserError` for what lies out of a picture of that size."""
@@ -64,7 +65,7 @@ def _points(name: str, value: Any) -> tuple[Point, ...]:
     raise UserError(f"init.{name}={_written(value)}: expected a point [x,y] in pixels, or several [[x,y],[x,y]]")
 
 
-def _box(value: Any) -> tuple[float, float, float, float] | None:
+def _box(value: Any) -> tuple[Number, Number, Number, Number] | None:
     if value is None:
         return None
     if not _numbers(value, 4) or not (value[0] < value[2] and value[1] < value[3]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
@@ -24,6 +24,7 @@ BACKGROUNDS = ("white", "kept")
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """Finds the thing that clicks in a picture mean."""
 
@@ -62,7 +63,7 @@ class Focus:
         outside: Any = None,
         box: Any = None,
         background: str = "white",
-        margin: float = 0.1,
+        margin: int | float = 0.1,
     ) -> None:
         if background not in BACKGROUNDS:
             raise UserError(f"init.background={background}: expected one of {', '.join(BACKGROUNDS)}")
@@ -103,7 +104,7 @@ class Focus:
         return Sight(crop, self.background == "white", {"click": details}, pictures)
 
 
-def crop_box(mask: Bool[np.ndarray, "height width"], margin: float) -> Box:
+def crop_box(mask: Bool[np.ndarray, "height width"], margin: int | float) -> Box:
     """The square around a mask with a margin at its longer side, moved and cut so as to stay in the picture."""
     spans = []
     ends = [np.flatnonzero(mask.any(axis))[[0, -1]] for axis in (0, 1)]

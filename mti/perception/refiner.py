@@ -41,11 +41,12 @@ class Refiner(ABC):
         self.language = language
 
     @abstractmethod
-    def answer(self, request: str) -> str:
-        """What the language model says. `UserError` if it says nothing."""
-
     def check(self) -> None:
         """Raise a `UserError` for what is known to be missing before it is asked."""
+
+    @abstractmethod
+    def answer(self, request: str) -> str:
+        """What the language model says. `UserError` if it says nothing."""
 
     def __call__(self, caption: str) -> str:
         """The rewritten caption, as the model wrote it, a single line.
@@ -87,7 +88,7 @@ class OpenAIRefiner(Refiner):
     """
 
     def __init__(
-        self, model: str, timeout: float = 30, length: int = 15, factual: bool = True, language: str = "English"
+        self, model: str, timeout: int | float = 30, length: int = 15, factual: bool = True, language: str = "English"
     ) -> None:
         super().__init__(length, factual, language)
         self.model = model
@@ -129,11 +130,17 @@ class OpenAIRefiner(Refiner):
 
 
 class LocalRefiner(Refiner):
-    """A causal language model of transformers: its hub name, or a folder; decoded greedily, on the CPU."""
+    """A causal language model of transformers: its hub name, or a folder; decoded greedily, on the CPU.
+
+    It is loaded, or downloaded, when it is first asked.
+    """
 
     def __init__(self, path: str, length: int = 15, factual: bool = True, language: str = "English") -> None:
         super().__init__(length, factual, language)
         self.name = path
+
+    def check(self) -> None:
+        """See `Refiner`: whether there is such a model is known when it is loaded."""
 
     def answer(self, request: str) -> str:
         """See `Refiner`."""

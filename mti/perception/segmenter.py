@@ -60,7 +60,9 @@ class SamSegmenter:
         """Raise a `UserError` if the weights are neither there nor to be downloaded."""
         if self.path.exists() or (self.download and self.url):
             return
-        way = f"download it from {self.url} with segmenter.download=true, or put it there" if self.url else "put it there"
+        way = (
+            f"download it from {self.url} with segmenter.download=true, or put it there" if self.url else "put it there"
+        )
         raise UserError(f"segmenter.path={self.name}: there is no {self.path}; {way}, or choose segmenter=pocket")
 
     def __call__(self, picture: Image.Image, clicks: Clicks) -> Segment:
@@ -77,6 +79,7 @@ class SamSegmenter:
             labels if len(points) else None,
             None if clicks.box is None else np.array(clicks.box, np.float32),
         )
+        masks, scores = np.asarray(masks), np.asarray(scores)  # which is what they are, whatever the types say
         best = int(scores.argmax())
         return Segment(masks[best], float(scores[best]))
 

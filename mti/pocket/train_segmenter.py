@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from safetensors.torch import save_file
+from segment_anything import SamPredictor
 from segment_anything.modeling import MaskDecoder, Sam
 from torch import Tensor
 
@@ -91,7 +92,9 @@ def drawing(split: str, index: int, pair: bool) -> tuple[np.ndarray, np.ndarray]
         picture, mask = world.draw(scene, SIZE)
         return np.asarray(picture), mask.astype(np.uint8)
     rng = np.random.default_rng([index, 2])
-    other = next(s for s in _others(split, index) if scene.background not in (s.color, s.pattern_color))
+    numbers = range(10**6 + 100 * index, 10**6 + 100 * index + 100)  # beyond those of the pictures themselves
+    others = (drawings.scene(split, number) for number in numbers)
+    other = next(s for s in others if scene.background not in (s.color, s.pattern_color))
     left = dataclasses.replace(scene, **_half(rng, 0.27))
     right = dataclasses.replace(other, **_half(rng, 0.73), background=scene.background, texture_seed=scene.texture_seed)
     behind = np.asarray(world.background_picture(scene.background, scene.texture_seed, SIZE))
@@ -103,10 +106,6 @@ def drawing(split: str, index: int, pair: bool) -> tuple[np.ndarray, np.ndarray]
         picture = np.where((pixels != behind).any(-1, keepdims=True), pixels, picture)
         things[mask] = number
     return picture, things
-
-
-def _others(split: str, index: int):
-    return (drawings.scene(split, 10**6 + 100 * index + i) for i in range(100))
 
 
 def _half(rng: np.random.Generator, x: float) -> dict[str, float]:
@@ -241,8 +240,6 @@ def padded(pictures: Tensor, things: Tensor, generator: torch.Generator) -> tupl
 
 def measure(sam: Sam, form: Form, pair: bool) -> float:
     """Mean IoU on held-out drawings, of the mask that the model itself thinks best, through SamPredictor."""
-    from segment_anything import SamPredictor
-
     predictor, generator, scores = SamPredictor(sam), torch.Generator().manual_seed(0), []
     for index in range(EVALUATED):
         picture, things = drawing("test", index, pair)
@@ -287,8 +284,10 @@ def main() -> None:
 
     folder = options.weights / "segmenter"
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.cpu().half().contiguous() for name, tensor in sam.state_dict().items()},
-              folder / "model.safetensors")
+    save_file(
+        {name: tensor.cpu().half().contiguous() for name, tensor in sam.state_dict().items()},
+        folder / "model.safetensors",
+    )
     (folder / "config.json").write_text(json.dumps(ARCHITECTURE, indent=2) + "\n")
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     keep_log("segmenter", options.work, folder)
