@@ -121,6 +121,11 @@ def _faults(config: DictConfig) -> Iterable[str]:
         fault = _refusal(lambda node=node: getattr(build(node), "check", lambda: None)())
         if fault:
             yield f"metrics: {name}: {fault}"
+        if getattr(build(node), "judges", "") == "personalization" and not config.personalization.steps:
+            yield (
+                f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
+                "say after how many updates, such as personalization.steps=[100]"
+            )
     for name, least in LEAST.items():
         value = OmegaConf.select(config, name)
         if not isinstance(value, int | float) or value < least:
