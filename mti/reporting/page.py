@@ -120,12 +120,12 @@ def _value(number: float | None) -> str:
 
 def _levels(found: Mapping[str, Any]) -> str:
     """Where the values would lie without training, and the autoencoder's floor."""
-    rows = [
-        [level.replace("_", " ") if group != "floor" else f"{metric_name(level)}: autoencoder's floor"]
-        + [_value(values.get(label)) for label in found["initializers"]]
-        for group, levels in found["calibration"].items()
-        for level, values in levels.items()
-    ]
+    rows = []
+    for group, levels in found["calibration"].items():
+        for level, values in levels.items():
+            floor = group == "floor"
+            name = f"{metric_name(level if floor else group)}, {'autoencoder' if floor else level.replace('_', ' ')}"
+            rows.append([name, *(_value(values.get(label)) for label in found["initializers"])])
     return _table(["", *found["initializers"]], rows) if rows else ""
 
 

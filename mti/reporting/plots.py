@@ -95,7 +95,7 @@ def per_picture(measured: Measured, inputs: Mapping[str, np.ndarray]) -> Figure:
             axes.plot(measured.steps, values[own].mean(0), color=color[name], linewidth=1.6)
         axes.set_title(picture.replace("_", " "), fontsize=10, pad=6)
         if picture in inputs:
-            corner = axes.inset_axes((0.8, 1.02, 0.2, 0.25))
+            corner = axes.inset_axes((0.7, 1.02, 0.3, 0.33))
             corner.imshow(inputs[picture], interpolation="none")
             corner.set_anchor("SE")
             corner.set_axis_off()

@@ -81,7 +81,7 @@ def _record(one: Estimate) -> dict[str, Any]:
     return {name: _numbers(value) for name, value in one._asdict().items()}
 
 
-def _numbers(values: np.ndarray) -> Any:
+def _numbers(values: Any) -> Any:
     """Arrays as lists and numbers, with six digits that matter."""
     if np.ndim(values):
         return [_numbers(value) for value in values]
