@@ -19,7 +19,10 @@ from mti.types import UserError
 # Overrides that are folders already, or that change nothing about the result.
 UNNAMED = re.compile(r"^\+*(image|init|seed|experiment|experiment\..*|logger|logger\..*|output_dir|folder|hydra.*)$")
 # What runs trained together must have in common.
-SHARED = ("model", "trainer", "evaluation", "metrics", "logger", "training.batch_size", "training.checkpoint_every")
+SHARED = (
+    *("model", "trainer", "evaluation", "personalization", "metrics", "logger"),
+    *("training.batch_size", "training.checkpoint_every"),
+)
 # What may differ between a run and its continuation.
 INCIDENTAL = ("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices", "training.runs_at_once")
 LONGEST_NAME = 120
@@ -33,6 +36,7 @@ LEAST = {
     "evaluation.pictures": 0,
     "evaluation.sampler_steps": 1,
     "evaluation.batch_size": 1,
+    "personalization.pictures": 1,
 }
 
 
@@ -98,9 +102,14 @@ def _faults(config: DictConfig) -> Iterable[str]:
             yield fault
     if training.templates not in TEMPLATES:
         yield f"training.templates={training.templates}: expected one of {', '.join(TEMPLATES)}"
-    for prompt in evaluation.prompts:
-        if HOLE not in prompt:
-            yield f"evaluation.prompts has {prompt!r}: put {HOLE} where the learned tokens go"
+    for key, prompts in (("evaluation", evaluation.prompts), ("personalization", config.personalization.prompts)):
+        for prompt in prompts:
+            if HOLE not in prompt:
+                yield f"{key}.prompts has {prompt!r}: put {HOLE} where the learned tokens go"
+    for name, node in (config.metrics or {}).items():
+        fault = _refusal(lambda node=node: getattr(build(node), "check", lambda: None)())
+        if fault:
+            yield f"metrics: {name}: {fault}"
     for name, least in LEAST.items():
         value = OmegaConf.select(config, name)
         if not isinstance(value, int | float) or value < least:

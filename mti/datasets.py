@@ -36,6 +36,10 @@ class DataSet(ABC):
         """The concept of one of the names, its files downloaded if need be."""
 
     @abstractmethod
+    def records(self) -> Mapping[str, Mapping[str, str]]:
+        """What is recorded of each concept, by name. Downloads nothing."""
+
+    @abstractmethod
     def check_named(self, name: str) -> None:
         """Raise a `UserError` if `named` is bound to fail, without downloading anything."""
 
@@ -50,6 +54,14 @@ class DataSet(ABC):
         else:
             for picture in self._at(image).pictures:
                 read_picture(picture)
+
+    def wrong_caption(self, image: str) -> str | None:
+        """The recorded caption of another concept: the next one in the order of the data set that has one."""
+        captions = {name: record["caption"] for name, record in self.records().items() if "caption" in record}
+        names = list(self.names())
+        start = names.index(image) + 1 if image in names else 0
+        others = [name for name in names[start:] + names[:start] if name != image and name in captions]
+        return captions[others[0]] if others else None
 
     def _at(self, image: str) -> Concept:
         path = Path(os.path.abspath(os.path.expanduser(image)))
@@ -76,6 +88,10 @@ class Pocket(DataSet):
     def named(self, name: str) -> Concept:
         """See `DataSet`."""
         return Concept(name, (POCKET / f"{name}.png",), recorded(self.concepts[name]))
+
+    def records(self) -> dict[str, dict[str, str]]:
+        """See `DataSet`."""
+        return {name: recorded(record) for name, record in self.concepts.items()}
 
     def check_named(self, name: str) -> None:
         """See `DataSet`: all names are good."""
@@ -104,6 +120,10 @@ class Photographs(DataSet):
         record = self.concepts[name]
         picture = self._downloaded(record) if "file" in record else self._fetched_by_hand(name)
         return Concept(name, (picture,), recorded(record))
+
+    def records(self) -> dict[str, dict[str, str]]:
+        """See `DataSet`."""
+        return {name: recorded(record) for name, record in self.concepts.items()}
 
     def check_named(self, name: str) -> None:
         """See `DataSet`: a picture to be fetched by hand must be there."""
@@ -143,6 +163,10 @@ class Folder(DataSet):
     def named(self, name: str) -> Concept:
         """See `DataSet`."""
         return self._concepts()[name]
+
+    def records(self) -> dict[str, dict[str, str]]:
+        """See `DataSet`."""
+        return {name: dict(concept.recorded) for name, concept in self._concepts().items()} if self.root else {}
 
     def check_named(self, name: str) -> None:
         """See `DataSet`: the pictures must be readable."""

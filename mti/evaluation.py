@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -13,9 +14,18 @@ from mti.loss import latent_diffusion_loss
 from mti.noise import evaluation_grid
 from mti.sampling import sample
 from mti.tokens import encode_distinct, prompt_ids
-from mti.types import LatentDiffusion, Posterior
+from mti.types import LatentDiffusion, Metric, Posterior
 
 Rows = Float[Tensor, "rows width"]
+
+
+@dataclass(frozen=True)
+class Personalization:
+    """Pictures that put the learned thing elsewhere: into other places, materials, company."""
+
+    prompts: Sequence[str] = ()  # `{}` stands for the placeholders
+    steps: Sequence[int] = ()  # after how many updates
+    pictures: int = 4  # of each prompt
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,41 @@ class Protocol:
     sampler_steps: int  # of DDIM
     guidance: float  # classifier-free guidance scale
     batch_size: int  # of the U-Net while evaluating; changes memory and speed, not results
-    version: int = 1
+    personalization: Personalization = field(default_factory=Personalization)
+    version: int = 2
+
+    @property
+    def reconstruction(self) -> list[str]:
+        """The reconstruction prompt of each picture: the prompts take turns."""
+        return [self.prompts[i % len(self.prompts)] for i in range(self.pictures)]
+
+    def record(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+        """What is kept with the scores, JSON-serialisable: the protocol, and what the metrics say of themselves."""
+        about = {name: dict(getattr(metric, "record", {})) for name, metric in metrics.items()}
+        return {**asdict(self), "sampler": "DDIM", "metrics": about}
+
+
+def measured(
+    metrics: Mapping[str, Metric],
+    kind: str,
+    generated: Float[Tensor, "generated 3 height width"],
+    reference: Float[Tensor, "reference 3 height width"],
+    prompts: Sequence[str],
+) -> dict[str, float]:
+    """The scores of all metrics that judge this kind of pictures, "reconstruction" or "personalization".
+
+    A metric's value for each picture becomes two: the mean `eval/<name>`, and the standard deviation over
+    pictures `eval/<name>_std` (of a sample; left out for a single picture).
+    """
+    scores: dict[str, float] = {}
+    for metric in metrics.values():
+        if getattr(metric, "judges", "reconstruction") != kind:
+            continue
+        for name, value in metric(generated, reference, prompts).items():
+            if isinstance(value, Tensor) and value.numel() > 1:
+                scores[f"eval/{name}_std"] = value.std().item()
+            scores[f"eval/{name}"] = value.mean().item() if isinstance(value, Tensor) else value
+    return scores
 
 
 def ids_of(model: LatentDiffusion, prompts: Sequence[str], placeholders: Sequence[int], count: int) -> Tensor:

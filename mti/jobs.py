@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ class Job:
     state: dict[str, Tensor] = field(default_factory=dict)  # of the rows and their optimizer, after `start`
     initial: InitialText | None = None
     line: RunLogger = field(default_factory=RunLogger)
+    protocol: Mapping[str, Any] = field(default_factory=dict)  # of the evaluation, as it is kept with the scores
 
     @property
     def names(self) -> dict[str, str | int]:
@@ -64,6 +65,11 @@ class Job:
         self.folder.save_pictures(step, pictures)
         self.line.pictures(step, {"samples": pictures})
 
+    def keep_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
+        """Pictures of the personalization prompts, to the run folder and to the chosen logger."""
+        self.folder.save_personalization(step, pictures)
+        self.line.pictures(step, {f"personalization/{prompt}": many for prompt, many in pictures.items()})
+
     def close(self, rows: Float[Tensor, "rows width"], steps: int, seconds: float, failure: str | None) -> None:
         """Write what a trained run leaves behind: tokens, the picture that shows it, and last its summary."""
         self.folder.flush()
@@ -90,7 +96,7 @@ class Job:
             "model": self.config.model.name,
             "learning_rate": self.config.training.learning_rate,
             "eval/mse": list(curve.values())[-1] if curve else None,
-            "evaluation": OmegaConf.to_container(self.config.evaluation, resolve=True),
+            "protocol": self.protocol,
         }
         summary = {**end, **self.names, **about}
         self.folder.write_summary(summary)

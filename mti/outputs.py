@@ -5,6 +5,8 @@
     metrics.csv               a row per step, a column per measured value
     tokens.safetensors        the learned rows
     samples/<step>/<i>.png    what the model draws after that many steps
+    personalization/<step>/   the same of the personalization prompts: <prompt>-<i>.png, and prompts.json
+    calibration.json          what the curves are to be seen beside
     checkpoints/last.safetensors   all that is needed to go on: rows, optimizer state, step
     input.png                 the concept's picture, small
     comparison.png            the input beside the samples
@@ -196,12 +198,14 @@ class RunFolder:
 
     def pictures(self, step: int) -> list[Image.Image]:
         """What the model drew after `step` updates; empty if nothing is kept of that step."""
-        paths = sorted(self._samples(step).glob("*.png"), key=lambda path: int(path.stem))
-        return [_load(path) for path in paths]
+        return _numbered(self._samples(step))
 
     def sampled_steps(self) -> list[int]:
         """The steps of which pictures are kept, in their order."""
-        return sorted(int(path.name) for path in (self.path / "samples").glob("*") if path.name.isdigit())
+        return self._steps("samples")
+
+    def _steps(self, kind: str) -> list[int]:
+        return sorted(int(path.name) for path in (self.path / kind).glob("*") if path.name.isdigit())
 
     def _samples(self, step: int) -> Path:
         return self.path / "samples" / f"{step:05d}"
@@ -217,6 +221,36 @@ class RunFolder:
         """The concept's picture; None if none is kept."""
         path = self.path / "input.png"
         return _load(path) if path.exists() else None
+
+    def save_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
+        """Keep what the model draws for each personalization prompt after `step` updates."""
+        with atomic(self.path / "personalization" / f"{step:05d}") as draft:
+            draft.mkdir()
+            (draft / "prompts.json").write_text(json.dumps(list(pictures), ensure_ascii=False), encoding="utf-8")
+            for number, many in enumerate(pictures.values()):
+                for i, picture in enumerate(many):
+                    picture.save(draft / f"{number}-{i}.png")
+
+    def personalization(self, step: int) -> dict[str, list[Image.Image]]:
+        """What the model drew for each personalization prompt after `step` updates; empty if nothing is kept."""
+        folder = self.path / "personalization" / f"{step:05d}"
+        if not folder.exists():
+            return {}
+        prompts = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
+        return {prompt: _numbered(folder, f"{number}-") for number, prompt in enumerate(prompts)}
+
+    def personalized_steps(self) -> list[int]:
+        """The steps of which personalization pictures are kept, in their order."""
+        return self._steps("personalization")
+
+    def write_calibration(self, levels: Mapping[str, Mapping[str, float]]) -> None:
+        """Keep the levels of `mti.calibration`."""
+        self._write_json("calibration.json", levels)
+
+    def calibration(self) -> dict[str, dict[str, float]]:
+        """The levels of `mti.calibration`; empty if none are kept."""
+        path = self.path / "calibration.json"
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def save_comparison(self, picture: Image.Image) -> None:
         """Keep the picture that shows the whole run."""
@@ -262,6 +296,12 @@ class RunFolder:
         if not path.exists():
             raise UserError(f"{path} does not exist: give the folder of a run that has come that far")
         return path
+
+
+def _numbered(folder: Path, prefix: str = "") -> list[Image.Image]:
+    """The pictures `<prefix><number>.png` of a folder, in the order of their numbers."""
+    paths = sorted(folder.glob(f"{prefix}*.png"), key=lambda path: int(path.stem.removeprefix(prefix)))
+    return [_load(path) for path in paths]
 
 
 def _load(path: Path) -> Image.Image:

@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mti.calibration import Calibration
 from mti.callbacks.evaluation import Evaluation
 from mti.callbacks.progress import Progress, closing_table
 from mti.callbacks.recording import Recording
 from mti.config import build, changes, check, shared_part
-from mti.evaluation import Protocol
+from mti.evaluation import Personalization, Protocol
 from mti.images import load_pictures
 from mti.inversion import Run, TextualInversion
 from mti.jobs import Job
@@ -126,8 +127,9 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> TextualI
     config, start = jobs[0].config, jobs[0].start
     pictures = [load_pictures(job.concept, model.resolution) for job in jobs]
     metrics = {name: build(node) for name, node in (config.metrics or {}).items()}
+    protocol = protocol_of(config)
     callbacks = [
-        Evaluation(jobs, Protocol(**config.evaluation), metrics, pictures),
+        Evaluation(jobs, protocol, metrics, pictures),
         Recording(jobs, config.training.checkpoint_every),
         Progress(config.trainer.max_steps),
     ]
@@ -136,13 +138,25 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> TextualI
         model.to(trainer.strategy.root_device)
         runs = [as_run(model, job, own) for job, own in zip(jobs, pictures, strict=True)]
         module = TextualInversion(model, runs, config.training.batch_size, start)
+        calibration = Calibration(model, protocol, metrics)
         for i, job in enumerate(jobs):
+            job.protocol = protocol.record(metrics)
+            wrong = build(job.config.dataset).wrong_caption(str(job.config.image))
+            levels = calibration.levels(job.concept, job.text, wrong, pictures[i], runs[i].posteriors[0])
+            job.folder.write_calibration(levels)
             job.open_line(logger)
             if job.state:
                 module.load_run_state(i, job.state)
         if start < config.trainer.max_steps:
             trainer.fit(module, step_numbers(start, config.trainer.max_steps))
     return module
+
+
+def protocol_of(config: DictConfig) -> Protocol:
+    """How a run is evaluated."""
+    evaluation: Any = OmegaConf.to_container(config.evaluation, resolve=True)
+    personalization: Any = OmegaConf.to_container(config.personalization, resolve=True)
+    return Protocol(**evaluation, personalization=Personalization(**personalization))
 
 
 def as_run(model: LatentDiffusion, job: Job, pictures: Float[Tensor, "pictures 3 size size"]) -> Run:

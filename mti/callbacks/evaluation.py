@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mti.evaluation import Protocol, draw_pictures, evaluation_loss, ids_of
+from mti.evaluation import Protocol, draw_pictures, evaluation_loss, ids_of, measured
 from mti.images import to_pil
 from mti.inversion import TextualInversion
 from mti.jobs import Job
@@ -34,43 +34,73 @@ class Evaluation(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate before the first update. A resumed run was evaluated before its checkpoint was made."""
         assert isinstance(pl_module, TextualInversion)
-        if pl_module.step == 0 and 0 in self.protocol.steps:
-            self.evaluate(pl_module)
+        if pl_module.step == 0:
+            self.evaluate(pl_module, last=False)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Evaluate after the updates that the protocol names, and after the last."""
         assert isinstance(pl_module, TextualInversion)
-        if pl_module.step in self.protocol.steps or pl_module.step == trainer.max_steps:
-            self.evaluate(pl_module)
+        self.evaluate(pl_module, last=pl_module.step == trainer.max_steps)
 
-    def evaluate(self, module: TextualInversion) -> None:
-        """Measure all runs that have not failed."""
-        protocol, model, rows = self.protocol, module.model, module.rows().detach()
+    def evaluate(self, module: TextualInversion, last: bool) -> None:
+        """Measure all runs that have not failed, as far as it is time to."""
+        protocol, step = self.protocol, module.step
+        if not module.active:
+            return
+        if step in protocol.steps or last:
+            self._loss(module)
+            self._reconstruct(module)
+        if step in protocol.personalization.steps:
+            self._personalize(module)
+
+    def _loss(self, module: TextualInversion) -> None:
+        rows = module.rows().detach()
         for i in module.active:
             run = module.runs[i]
-            ids = ids_of(model, protocol.prompts, module.table.placeholders(i), protocol.samples)
-            loss = evaluation_loss(model, protocol, run.image, run.posteriors[0], ids, rows)
+            ids = ids_of(module.model, self.protocol.prompts, module.table.placeholders(i), self.protocol.samples)
+            loss = evaluation_loss(module.model, self.protocol, run.image, run.posteriors[0], ids, rows)
             self.jobs[i].record(module.step, {"eval/mse": loss})
-        if protocol.pictures and module.active:
-            self._picture(module, rows)
 
-    def _picture(self, module: TextualInversion, rows: Tensor) -> None:
+    def _reconstruct(self, module: TextualInversion) -> None:
+        prompts = self.protocol.reconstruction
+        for i, pictures in self._drawn(module, prompts, range(len(prompts))):
+            self.jobs[i].keep_pictures(module.step, [to_pil(picture) for picture in pictures])
+            scores = measured(self.metrics, "reconstruction", pictures, self.references[i], prompts)
+            self.jobs[i].record(module.step, scores)
+
+    def _personalize(self, module: TextualInversion) -> None:
+        wanted = self.protocol.personalization
+        prompts = [prompt for prompt in wanted.prompts for _ in range(wanted.pictures)]
+        noises = [i for _ in wanted.prompts for i in range(wanted.pictures)]  # the same for every prompt
+        for i, pictures in self._drawn(module, prompts, noises):
+            images = [to_pil(picture) for picture in pictures]
+            by_prompt = {
+                prompt: images[k * wanted.pictures : (k + 1) * wanted.pictures]
+                for k, prompt in enumerate(wanted.prompts)
+            }
+            self.jobs[i].keep_personalization(module.step, by_prompt)
+            scores = measured(self.metrics, "personalization", pictures, self.references[i], prompts)
+            self.jobs[i].record(module.step, scores)
+
+    def _drawn(
+        self, module: TextualInversion, prompts: Sequence[str], noises: Sequence[int]
+    ) -> list[tuple[int, Tensor]]:
+        """Each active run and its pictures: one for each prompt, from the initial noise of that number."""
+        if not prompts:
+            return []
         protocol, model, ids, noise = self.protocol, module.model, [], []
         for i in module.active:
             run = module.runs[i]
-            ids.append(ids_of(model, protocol.prompts, module.table.placeholders(i), protocol.pictures))
-            noise.append(initial_latents(run.seed, run.image, protocol.pictures, model.latent_shape))
+            ids.append(ids_of(model, prompts, module.table.placeholders(i), len(prompts)))
+            latents = initial_latents(run.seed, run.image, max(noises) + 1, model.latent_shape)
+            noise.append(latents[list(noises)])
         pictures = draw_pictures(
             model,
             torch.cat(noise),
             torch.cat(ids),
-            rows,
+            module.rows().detach(),
             sampler_steps=protocol.sampler_steps,
             guidance=protocol.guidance,
             batch_size=protocol.batch_size,
         )
-        for i, own in zip(module.active, pictures.split(protocol.pictures), strict=True):
-            self.jobs[i].keep_pictures(module.step, [to_pil(picture) for picture in own])
-            for metric in self.metrics.values():
-                scores = metric(own, self.references[i])
-                self.jobs[i].record(module.step, {f"eval/{name}": value for name, value in scores.items()})
+        return list(zip(module.active, pictures.split(len(prompts)), strict=True))

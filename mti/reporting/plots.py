@@ -58,7 +58,7 @@ def metric(measured: Measured, weights: Weights, name: str, good: str, levels: L
 
 def ablation(measured: Mapping[str, Measured], weights: Weights) -> Figure:
     """Figures 6 to 8: do the caption's words matter, or only the number of its tokens?"""
-    figure, panels = style.new(len(measured), width=11, height=3.6)
+    figure, panels = style.new(len(measured), width=11.0, height=3.6)
     for axes, (name, one) in zip(panels[0], measured.items(), strict=True):
         curves(axes, one, weights, {})
         axes.set(title=name, xlabel="step")
@@ -85,7 +85,7 @@ def per_picture(measured: Measured, inputs: Mapping[str, np.ndarray]) -> Figure:
     pictures = sorted({picture for picture, _ in measured.cells})
     columns = min(4, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure, panels = style.new(columns, rows, width=10, height=0.4 + 2.1 * rows)
+    figure, panels = style.new(columns, rows, width=10.0, height=0.4 + 2.1 * rows)
     color = style.colors(list(measured.values))
     for axes in panels.flat[len(pictures) :]:
         axes.set_axis_off()

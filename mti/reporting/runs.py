@@ -140,7 +140,8 @@ class Collection:
                         pools[group, level, label].append(value)
         found: dict[str, dict[str, dict[str, float]]] = {}
         for (group, level, label), values in pools.items():
-            found.setdefault(group, {}).setdefault(level, {})[label] = float(np.mean(values))
+            if not level.endswith("_std"):
+                found.setdefault(group, {}).setdefault(level, {})[label] = float(np.mean(values))
         return found
 
     def problems(self) -> list[str]:

@@ -129,7 +129,7 @@ def steps_to_star(measured: Measured, weights: Weights, star: str = "star") -> d
     return found
 
 
-def smoothed(curve: Float[np.ndarray, " steps"], memory: float) -> Float[np.ndarray, " steps"]:
+def smoothed(curve: Float[np.ndarray, " steps"], memory: float | int) -> Float[np.ndarray, " steps"]:
     """An exponential moving average over about `memory` points, free of bias towards its start."""
     keep = 1 - 1 / max(memory, 1)
     total = weight = 0.0

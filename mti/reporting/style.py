@@ -102,7 +102,7 @@ def step_axis(axes: Axes, ticks: int = 5) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def step_text(value: float | None) -> str:
+def step_text(value: float | int | None) -> str:
     """A step, to a tenth where it is small; None and infinity stand for never."""
     if value is None or not np.isfinite(value):
         return "not within the run"

@@ -63,15 +63,14 @@ def test_different_protocols_are_named(tmp_path):
     assert collect(tmp_path).problems() == ["the runs differ in model.name (large, tiny): compare them with care"]
 
 
-def test_calibration_is_averaged_over_the_compared_runs(tmp_path, monkeypatch):
-    sweep(tmp_path, inits=("star",))
-    levels = {"cup": 1.0, "teapot": 2.0}
-    monkeypatch.setattr(
-        "mti.outputs.RunFolder.calibration",
-        lambda folder: {"mse": {"empty_prompt": levels[folder.path.parent.parent.name]}, "floor": {"lpips": 0.25}},
-        raising=False,
-    )
-    assert collect(tmp_path).calibration() == {"mse": {"empty_prompt": {"star": 1.5}}, "floor": {"lpips": {"star": 0.25}}}
+def test_calibration_is_averaged_over_the_compared_runs(tmp_path):
+    for image, level in {"cup": 1.0, "teapot": 2.0}.items():
+        folder = finish(tmp_path, image, "star")
+        folder.write_calibration({"mse": {"empty_prompt": level}, "floor": {"lpips": 0.25, "lpips_std": 0.1}})
+    assert collect(tmp_path).calibration() == {
+        "mse": {"empty_prompt": {"star": 1.5}},
+        "floor": {"lpips": {"star": 0.25}},
+    }
 
 
 def test_an_empty_folder_is_told_in_a_line(tmp_path):

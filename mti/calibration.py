@@ -1,0 +1,68 @@
+"""What a run's curves are to be seen beside: losses of fixed texts, and what the autoencoder alone costs.
+
+mse.initial_text    the evaluation loss of the plain initial text; a run starts from it
+mse.empty_prompt    the same of the empty prompt: what the model knows without any words
+mse.wrong_caption   the same of another picture's caption
+floor.<metric>      the metric of the picture encoded and decoded: no words can do much better
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mti.evaluation import Protocol, evaluation_loss, ids_of, measured
+from mti.types import Concept, LatentDiffusion, Metric, Posterior, UserError
+
+
+class Calibration:
+    """Computes the levels of runs against one model; what two runs have in common is computed once."""
+
+    def __init__(self, model: LatentDiffusion, protocol: Protocol, metrics: Mapping[str, Metric]):
+        self.model = model
+        self.protocol = protocol
+        self.metrics = metrics
+        self._losses: dict[tuple[str, str], float] = {}
+        self._floors: dict[str, dict[str, float]] = {}
+
+    def levels(
+        self,
+        concept: Concept,
+        text: str,
+        wrong_caption: str | None,
+        pictures: Float[Tensor, "pictures 3 height width"],
+        posterior: Posterior,
+    ) -> dict[str, dict[str, float]]:
+        """The levels of a run that starts from `text`. A text that is None or too long for the prompts is left out."""
+        texts = {"initial_text": text, "empty_prompt": "", "wrong_caption": wrong_caption}
+        losses = {name: self._loss(concept.name, words, posterior) for name, words in texts.items()}
+        if concept.name not in self._floors:
+            self._floors[concept.name] = self._floor(pictures, posterior)
+        known = {name: loss for name, loss in losses.items() if loss is not None}
+        return {"mse": known, "floor": self._floors[concept.name]}
+
+    def _loss(self, image: str, text: str | None, posterior: Posterior) -> float | None:
+        """The evaluation loss of a text in the reconstruction prompts; no words at all are the empty prompt."""
+        if text is None:
+            return None
+        if (image, text) not in self._losses:
+            prompts: Sequence[str] = self.protocol.prompts if text else [""]
+            try:
+                ids = ids_of(self.model, prompts, self.model.token_ids(text), self.protocol.samples)
+            except UserError:  # the text is too long
+                return None
+            none = torch.zeros(0, self.model.embedding.shape[1], device=self.model.device)
+            self._losses[image, text] = evaluation_loss(self.model, self.protocol, image, posterior, ids, none)
+        return self._losses[image, text]
+
+    def _floor(self, pictures: Tensor, posterior: Posterior) -> dict[str, float]:
+        """Each picture against itself after encoding and decoding, averaged over the pictures."""
+        decoded = self.model.decode(posterior.mean.to(self.model.device)).cpu()
+        scores = [
+            measured(self.metrics, "reconstruction", decoded[[i]], pictures[[i]], ["{}"]) for i in range(len(pictures))
+        ]
+        names = scores[0] if scores else {}
+        return {name.removeprefix("eval/"): sum(one[name] for one in scores) / len(scores) for name in names}
