@@ -48,6 +48,8 @@ def report(folder: Path, output: Path) -> dict[str, Any]:
         found["figures"] = [one.name for one in drawn]
         output.mkdir(parents=True, exist_ok=True)
         for one in drawn:
+            one.figure.draw_without_rendering()
+            one.figure.set_layout_engine("none")  # the layout is settled, for all three formats
             one.figure.savefig(output / f"{one.name}.png")
             one.figure.savefig(output / f"{one.name}.pdf", metadata={"CreationDate": None})
         html = page(found, drawn, f"python -m mti.report {folder}")

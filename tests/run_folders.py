@@ -51,7 +51,9 @@ def finish(root: Path, image: str, init: str, seed: int = 0, picture: int = 0, p
     folder.flush()
     text = {"star": "*", "multistar": "* *", "class": image, "caption": f"a {image}"}[init]
     folder.write_text(InitialText(text, "fixed", text), text.split())
-    folder.write_calibration({"mse": {"initial_text": START[init], "empty_prompt": 1.5}, "floor": {"lpips_pocket": 0.1}})
+    folder.write_calibration(
+        {"mse": {"initial_text": START[init], "empty_prompt": 1.5}, "floor": {"lpips_pocket": 0.1}}
+    )
     if pictures:
         folder.save_input(Image.new("RGB", (8, 8), "blue"))
         folder.save_personalization(100, {"{} fedora": [Image.new("RGB", (8, 8), "red")]})

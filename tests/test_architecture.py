@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LEAVES = {"types", "templates", "downloads", "pocket_weights", "images", "quiet"}
 CORE = {"tokens", "loss", "noise", "outputs", "exports"}
-REPORT = {"report", "reporting"}
+REPORT = {"report", "reporting", "dashboard"}
 ROOMS = {"models", "initializers", "perception", "metrics"}
 
 

@@ -46,7 +46,8 @@ def test_every_figure_is_there_as_png_and_pdf(whole):
         *("personalization_star", "personalization_multistar", "personalization_class", "personalization_caption"),
     ]
     for name in found["figures"]:
-        assert Image.open(folder / f"{name}.png").width > 400
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.width > 400
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 

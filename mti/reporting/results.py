@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -19,11 +20,14 @@ from mti.reporting.statistics import (
 )
 from mti.reporting.style import better, metric_name
 
+STATES = ("finished", "failed", "unfinished")
+
 
 def results(collection: Collection, weights: Weights) -> dict[str, Any]:
     """All numbers of the report. What is infinite (not within the run) or cannot be known is None."""
     measured = {name: collection.measured(name) for name in collection.metrics if name.startswith("eval/")}
     loss = measured.get("eval/mse")
+    states = Counter(re.split("[:,]", run.state)[0] for run in collection.runs)
     first = next(iter(collection.finished.values()))[collection.cells[0]]
     return {
         "experiment": first.config["experiment"]["name"],
@@ -33,7 +37,7 @@ def results(collection: Collection, weights: Weights) -> dict[str, Any]:
         "pictures": collection.pictures,
         "seeds": sorted({seed for _, seed in collection.cells}),
         "averaged_over": [list(cell) for cell in collection.cells],
-        "runs": dict(Counter(run.state.split(":")[0].split(",")[0] for run in collection.runs)),
+        "runs": {state: count for state in STATES if (count := states[state])},
         "problems": collection.problems(),
         "metrics": {name: _metric(name, one, weights) for name, one in measured.items() if one},
         "steps_to_star": _times(loss, weights) if loss else {},

@@ -112,9 +112,9 @@ def step_text(value: float | int | None) -> str:
 def label_ends(axes: Axes, ends: Mapping[str, float], color: Mapping[str, str], size: float = 10) -> None:
     """Write each line's name to the right of its end, moved apart where they would touch.
 
-    To be called when the axes have their limits; the room for the names is kept by the layout.
+    To be called when the axes have their limits; the layout, which comes later, keeps room for the names and
+    leaves the axes at least as high as they are.
     """
-    axes.figure.draw_without_rendering()
     bottom, top = axes.get_ylim()
     gap = size * 1.2 / 72 * (top - bottom) / (axes.get_window_extent().height / axes.figure.dpi)
     ends = {name: value for name, value in ends.items() if np.isfinite(value)}
