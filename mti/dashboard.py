@@ -74,7 +74,7 @@ def workspace(entity: str, project: str, experiment: str | None = None, name: st
         sections=sections,
         settings=ws.WorkspaceSettings(x_axis="step", max_runs=100),
         runset_settings=ws.RunsetSettings(
-            filters=[expr.Metric("Group") == experiment] if experiment else [],
+            filters=expr.And(expr.Metric("Group") == experiment) if experiment else "",
             groupby=[expr.Config(INITIALIZER)],
             group_colors=dict(INITIALIZERS),
             pinned_columns=["summary:eval/mse", "config:image", "config:seed"],

@@ -7,27 +7,27 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mti.dashboard import INITIALIZER, PANELS, workspace
+from mti.reporting.style import INITIALIZERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")  # of wandb-workspaces itself
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def spec():
-    """What W&B would be sent for one experiment's workspace."""
-    model = workspace("someone", "mti", "paper")._to_model()
-    assert (model.entity, model.project, model.display_name) == ("someone", "mti", "Initializers: paper")
-    return model.model_dump(by_alias=True, exclude_none=True)["spec"]
+def sent(experiment=None):
+    """The name and the content of what W&B would be sent."""
+    model = workspace("someone", "mti", experiment)._to_model().model_dump(by_alias=True, exclude_none=True)
+    assert (model["entity"], model["project"]) == ("someone", "mti")
+    return model["displayName"], model["spec"]["section"]
 
 
-def panels(spec):
-    sections = spec["section"]["panelBankConfig"]["sections"]
-    return {panel["config"]["chartTitle"]: panel["config"] for section in sections for panel in section["panels"]}
+def panels(section):
+    sections = section["panelBankConfig"]["sections"]
+    return {panel["config"]["chartTitle"]: panel["config"] for one in sections for panel in one["panels"]}
 
 
-def test_every_curve_is_drawn_over_steps_and_averaged_by_initializer(spec):
-    found = panels(spec)
+def test_every_curve_is_drawn_over_steps_and_averaged_by_initializer():
+    found = panels(sent()[1])
     expected = {title: pattern for section in PANELS.values() for title, pattern in section.items()}
     assert {title: found[title]["metricRegex"] for title in expected} == expected
     for title in expected:
@@ -38,14 +38,20 @@ def test_every_curve_is_drawn_over_steps_and_averaged_by_initializer(spec):
     assert found["Samples"]["mediaKeys"] == ["samples"]
 
 
-def test_runs_are_one_experiments_and_grouped_by_initializer(spec):
-    (runs,) = spec["runSets"]
+def test_runs_are_one_experiments_and_grouped_by_initializer_in_the_reports_colors():
+    name, section = sent("paper")
+    (runs,) = section["runSets"]
     (condition,) = runs["filters"]["filters"]
+    assert name == "Initializers: paper"
     assert (condition["key"]["name"], condition["op"], condition["value"]) == ("group", "=", "paper")
     assert [group["name"] for group in runs["grouping"]] == ["init.value.name"]
-    whole = workspace("someone", "mti")._to_model()
-    assert whole.display_name == "Initializers"
-    assert whole.spec.run_sets[0].filters.filters == []
+    assert list(section["customRunColors"].values()) == list(INITIALIZERS.values())
+
+
+def test_without_an_experiment_all_runs_are_shown():
+    name, section = sent()
+    assert name == "Initializers"
+    assert section["runSets"][0]["filters"]["filters"] == []
 
 
 def test_a_runs_configuration_has_what_the_panels_group_by():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mti.reporting.gallery import Drawn
 from mti.reporting.plots import PAPER_TIMES
@@ -19,6 +21,7 @@ from mti.reporting.statistics import REPLICATES
 from mti.reporting.style import INITIALIZERS, metric_name, step_text
 
 TEMPLATE = Path(__file__).parent / "page.html"
+PICTURE = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
 COLOR = re.compile(r"#([0-9a-f]{6})\b(?=[;\"])")
 
 
@@ -73,8 +76,17 @@ def inline_svg(figure: Figure, name: str) -> str:
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing[drawing.index("<svg") :], flags=re.DOTALL)
     drawing = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawing, count=1)
     drawing = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawing, count=1)
+    drawing = PICTURE.sub(lambda found: _lighter(found[1]), drawing)
     drawing = COLOR.sub(r"var(--c-\1, #\1)", drawing)
     return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(name)}"', 1)
+
+
+def _lighter(png: str) -> str:
+    """A picture's address as WebP, which takes a tenth of the room."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        picture.save(file, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _status(found: Mapping[str, Any]) -> str:

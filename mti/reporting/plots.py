@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from mti.reporting import style
 from mti.reporting.statistics import (
@@ -40,7 +41,7 @@ def loss(training: Measured | None, evaluation: Measured, weights: Weights, leve
     _training(panels[0, 0], training)
     curves(panels[0, 1], evaluation, weights, levels)
     panels[0, 1].set(title="Evaluation loss, on one fixed grid of noise", xlabel="step")
-    _differences(panels[1, 0], evaluation, weights)
+    differences_to_star(panels[1, 0], evaluation, weights)
     _paper(panels[1, 1])
     return figure
 
@@ -77,7 +78,7 @@ def steps_to_star(found: Mapping[str, Estimate], last: int) -> Figure:
     return figure
 
 
-def per_picture(measured: Measured, inputs: Mapping[str, np.ndarray]) -> Figure:
+def per_picture(measured: Measured, inputs: Mapping[str, Image.Image]) -> Figure:
     """Small multiples: the mean over seeds for each picture, every panel with a scale of its own.
 
     `inputs` are the pictures themselves, where they are known, to be shown beside their names.
@@ -96,7 +97,7 @@ def per_picture(measured: Measured, inputs: Mapping[str, np.ndarray]) -> Figure:
         axes.set_title(picture.replace("_", " "), fontsize=10, pad=6)
         if picture in inputs:
             corner = axes.inset_axes((0.7, 1.02, 0.3, 0.33))
-            corner.imshow(inputs[picture], interpolation="none")
+            corner.imshow(inputs[picture])
             corner.set_anchor("SE")
             corner.set_axis_off()
         style.step_axis(axes, 2)
@@ -121,6 +122,22 @@ def curves(axes: Axes, measured: Measured, weights: Weights, levels: Levels) -> 
     style.label_ends(axes, {name: float(one.mean[-1]) for name, one in paired.items()} | dict(levels), color)
 
 
+def differences_to_star(axes: Axes, measured: Measured, weights: Weights) -> None:
+    """How far the other initializers lie from star, with paired bands."""
+    axes.set(title="Evaluation loss: difference to star", xlabel="step", ylabel="LDM MSE")
+    color = style.colors(list(measured.values))
+    if "star" not in measured.values or len(measured.values) < 2:
+        axes.text(0.5, 0.5, "nothing to compare with star", ha="center", color=style.PENCIL, transform=axes.transAxes)
+        return
+    found = differences(measured, weights, "star")
+    axes.axhline(0, color=color["star"], linewidth=1.4)
+    for name, (mean, low, high) in found.items():
+        axes.fill_between(measured.steps, low, high, color=color[name], alpha=0.16, linewidth=0)
+        axes.plot(measured.steps, mean, color=color[name], marker="o", markersize=3.2)
+    style.step_axis(axes)
+    style.label_ends(axes, {"star": 0.0} | {name: float(one.mean[-1]) for name, one in found.items()}, color)
+
+
 def _training(axes: Axes, training: Measured | None) -> None:
     axes.set(title="Training loss, raw and smoothed", xlabel="step", ylabel="LDM MSE")
     if training is None:
@@ -138,21 +155,6 @@ def _training(axes: Axes, training: Measured | None) -> None:
     axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     style.step_axis(axes)
     style.label_ends(axes, {name: mean[-1] for name, mean in smooth.items()}, color)
-
-
-def _differences(axes: Axes, measured: Measured, weights: Weights) -> None:
-    axes.set(title="Evaluation loss: difference to star", xlabel="step", ylabel="LDM MSE")
-    color = style.colors(list(measured.values))
-    if "star" not in measured.values or len(measured.values) < 2:
-        axes.text(0.5, 0.5, "nothing to compare with star", ha="center", color=style.PENCIL, transform=axes.transAxes)
-        return
-    found = differences(measured, weights, "star")
-    axes.axhline(0, color=color["star"], linewidth=1.4)
-    for name, (mean, low, high) in found.items():
-        axes.fill_between(measured.steps, low, high, color=color[name], alpha=0.16, linewidth=0)
-        axes.plot(measured.steps, mean, color=color[name], marker="o", markersize=3.2)
-    style.step_axis(axes)
-    style.label_ends(axes, {"star": 0.0} | {name: float(one.mean[-1]) for name, one in found.items()}, color)
 
 
 def _paper(axes: Axes) -> None:

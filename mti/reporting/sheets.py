@@ -5,23 +5,26 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
 from mti.reporting import style
 from mti.reporting.runs import Collection, Run
 
-LARGEST_TILE = 160  # pixels; smaller pictures stay as they are
+SIDE = 112  # of a tile, in pixels
 MARGIN = 1.4  # for the rows' names, in tiles
 GAP = 0.08  # between tiles, in tiles
+PITCH = 1 + GAP
+INCHES = 0.72  # of a tile
+DPI = 140
+
 MIDDLE = 100  # the step that is shown beside the first and the last, if it was sampled
 
-Tile = np.ndarray | None
-"""A picture as RGBA, or a gap."""
+Tile = Image.Image | None
+"""A picture as `rounded` gives it, or a gap."""
 
 
-def inputs(collection: Collection) -> dict[str, np.ndarray]:
+def inputs(collection: Collection) -> dict[str, Image.Image]:
     """The concepts' pictures that the compared runs have kept, as tiles."""
     found = {}
     for label in collection.compared:
@@ -70,43 +73,50 @@ def personalization(collection: Collection, label: str) -> Figure | None:
     return sheet(rows, _input_column(rows, inputs(collection)) | {label: columns})
 
 
-def _input_column(rows: Sequence[str], found: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[Tile]]]:
+def _input_column(rows: Sequence[str], found: Mapping[str, Image.Image]) -> dict[str, dict[str, list[Tile]]]:
     """A block without a name for the concepts' own pictures, if any is known."""
     return {"": {"input": [found.get(row) for row in rows]}} if found else {}
 
 
 def sheet(rows: Sequence[str], blocks: Mapping[str, Mapping[str, Sequence[Tile]]]) -> Figure:
     """Tiles in named rows and in blocks of named columns, a little apart from each other."""
-    count = sum(len(columns) for columns in blocks.values())
-    width = MARGIN + count * (1 + GAP) + (len(blocks) - 1) * 3 * GAP
+    starts = _starts(blocks)
+    across = max(start + len(blocks[name]) * PITCH for name, start in starts.items()) - GAP
+    down = len(rows) * PITCH - GAP
     lines = max(len(_lines(name)) for columns in blocks.values() for name in columns)
-    head = 0.35 + 0.24 * lines + (0.3 if any(name.strip() for name in blocks) else 0)
-    height = head + len(rows) * (1 + GAP)
-    figure = Figure(figsize=(width * 0.72, height * 0.72))
+    head = 0.35 + 0.24 * lines + (0.3 if any(blocks) else 0)
+    figure = Figure(figsize=((MARGIN + across + GAP) * INCHES, (head + down + GAP) * INCHES), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    color = style.colors([name for name in blocks if name.strip()])
-    left = 0.0
-    for name, columns in blocks.items():
-        across = len(columns) * (1 + GAP) - GAP
-        top = -0.18 - 0.24 * lines
-        if name.strip():
-            axes.text(left + across / 2, top, name, ha="center", va="bottom", color=color[name], weight="bold", size=11)
-        for title, tiles in columns.items():
-            axes.text(left + 0.5, -0.12, "\n".join(_lines(title)), ha="center", va="bottom", color=style.PENCIL, size=9)
+    page = Image.new("RGBA", (round(across * SIDE), round(down * SIDE)))
+    color = style.colors([name for name in blocks if name])
+    small = {"ha": "center", "va": "bottom", "color": style.PENCIL, "size": 9}
+    for name, left in starts.items():
+        if name:
+            middle = left + (len(blocks[name]) * PITCH - GAP) / 2
+            axes.text(middle, -0.18 - 0.24 * lines, name, **small | {"color": color[name], "size": 11}, weight="bold")
+        for k, (title, tiles) in enumerate(blocks[name].items()):
+            x = left + k * PITCH
+            axes.text(x + 0.5, -0.12, "\n".join(_lines(title)), **small)
             for i, tile in enumerate(tiles):
-                y = i * (1 + GAP)
-                extent = (left, left + 1, y + 1, y)
-                if tile is not None:
-                    axes.imshow(tile, extent=extent, aspect="auto", interpolation="none")
+                if tile:
+                    page.paste(tile, (round(x * SIDE), round(i * PITCH * SIDE)))
                 else:
-                    axes.text(left + 0.5, y + 0.5, "–", ha="center", va="center", color=style.PENCIL)
-            left += 1 + GAP
-        left += 3 * GAP
+                    axes.text(x + 0.5, i * PITCH + 0.5, "–", **small | {"va": "center"})
     for i, row in enumerate(rows):
-        axes.text(-0.15, i * (1 + GAP) + 0.5, row.replace("_", " "), ha="right", va="center", size=10)
-    axes.set(xlim=(-MARGIN, width - MARGIN), ylim=(height - head, -head))
+        axes.text(-0.15, i * PITCH + 0.5, row.replace("_", " "), ha="right", va="center", size=10)
+    axes.imshow(page, extent=(0, across, down, 0), aspect="auto")
+    axes.set(xlim=(-MARGIN, across + GAP), ylim=(down + GAP, -head))
     return figure
+
+
+def _starts(blocks: Mapping[str, Mapping[str, Sequence[Tile]]]) -> dict[str, float]:
+    """Where each block begins, in tiles from the left."""
+    starts, left = {}, 0.0
+    for name, columns in blocks.items():
+        starts[name] = left
+        left += len(columns) * PITCH + 2 * GAP
+    return starts
 
 
 def _shown(runs: Sequence[Run]) -> list[int]:
@@ -127,13 +137,10 @@ def _lines(name: str) -> list[str]:
     return textwrap.wrap(name, 13)
 
 
-def rounded(picture: Image.Image) -> np.ndarray:
+def rounded(picture: Image.Image) -> Image.Image:
     """A picture's middle square with soft corners, as RGBA."""
-    side = min(LARGEST_TILE, *picture.size)
-    tile = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
-    large = max(side, 128)
-    tile = tile.resize((large, large), Image.Resampling.BICUBIC)
-    outline = Image.new("L", (large * 4, large * 4))
-    ImageDraw.Draw(outline).rounded_rectangle((0, 0, large * 4 - 1, large * 4 - 1), large / 3, fill=255)
-    tile.putalpha(outline.resize((large, large), Image.Resampling.LANCZOS))
-    return np.asarray(tile)
+    tile = ImageOps.fit(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.BICUBIC)
+    outline = Image.new("L", (SIDE * 4, SIDE * 4))
+    ImageDraw.Draw(outline).rounded_rectangle((0, 0, SIDE * 4 - 1, SIDE * 4 - 1), SIDE / 3, fill=255)
+    tile.putalpha(outline.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    return tile

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 INK, PENCIL, THREAD, LINE, PAPER = "#1f2328", "#6b7281", "#b6bec8", "#d8dee4", "#ffffff"
+DPI = 200
 INITIALIZERS = {"star": "#6b7280", "multistar": "#2563eb", "class": "#d97706", "caption": "#dc2626"}
 OTHERS = ("#059669", "#7c3aed", "#db2777", "#0891b2", "#65a30d", "#92400e")
 FAMILIES = ("Inter", "Noto Sans", "Open Sans", "Liberation Sans", "DejaVu Sans")  # the last comes with matplotlib
@@ -82,7 +83,6 @@ def styled() -> Iterator[None]:
         "lines.solid_capstyle": "round",
         "figure.constrained_layout.w_pad": 0.12,
         "figure.constrained_layout.h_pad": 0.12,
-        "savefig.dpi": 200,
         "svg.fonttype": "path",
         "pdf.fonttype": 42,
     }
@@ -92,7 +92,7 @@ def styled() -> Iterator[None]:
 
 def new(columns: int, rows: int = 1, width: float = 10.0, height: float = 3.9) -> tuple[Figure, np.ndarray]:
     """A figure of no window, and its axes as an array [rows, columns]."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
