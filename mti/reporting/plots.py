@@ -94,7 +94,7 @@ def per_picture(measured: Measured, inputs: Mapping[str, Image.Image]) -> Figure
         own = [i for i, (name, _) in enumerate(measured.cells) if name == picture]
         for name, values in measured.values.items():
             axes.plot(measured.steps, values[own].mean(0), color=color[name], linewidth=1.6)
-        axes.set_title(picture.replace("_", " "), fontsize=10, pad=6)
+        axes.set_title(picture.replace("_", " "), fontsize=10, y=1.04, pad=0)
         if picture in inputs:
             corner = axes.inset_axes((0.7, 1.02, 0.3, 0.33))
             corner.imshow(inputs[picture])

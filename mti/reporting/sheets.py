@@ -46,7 +46,7 @@ def contact_sheet(collection: Collection) -> Figure | None:
     if not steps:
         return None
     blocks = {
-        label: {f"{step:,}": [_tile(run.folder.pictures(step)) for run in runs] for step in steps}
+        label: {f"step {step:,}": [_tile(run.folder.pictures(step)) for run in runs] for step in steps}
         for label, runs in chosen.items()
     }
     return sheet(rows, _input_column(rows, inputs(collection)) | blocks)
@@ -84,17 +84,17 @@ def sheet(rows: Sequence[str], blocks: Mapping[str, Mapping[str, Sequence[Tile]]
     across = max(start + len(blocks[name]) * PITCH for name, start in starts.items()) - GAP
     down = len(rows) * PITCH - GAP
     lines = max(len(_lines(name)) for columns in blocks.values() for name in columns)
-    head = 0.35 + 0.24 * lines + (0.3 if any(blocks) else 0)
+    head = 0.35 + 0.22 * lines + (0.3 if any(blocks) else 0)
     figure = Figure(figsize=((MARGIN + across + GAP) * INCHES, (head + down + GAP) * INCHES), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     page = Image.new("RGBA", (round(across * SIDE), round(down * SIDE)))
     color = style.colors([name for name in blocks if name])
-    small = {"ha": "center", "va": "bottom", "color": style.PENCIL, "size": 9}
+    small = {"ha": "center", "va": "bottom", "color": style.PENCIL, "size": 8}
     for name, left in starts.items():
         if name:
             middle = left + (len(blocks[name]) * PITCH - GAP) / 2
-            axes.text(middle, -0.18 - 0.24 * lines, name, **small | {"color": color[name], "size": 11}, weight="bold")
+            axes.text(middle, -0.18 - 0.22 * lines, name, **small | {"color": color[name], "size": 11}, weight="bold")
         for k, (title, tiles) in enumerate(blocks[name].items()):
             x = left + k * PITCH
             axes.text(x + 0.5, -0.12, "\n".join(_lines(title)), **small)
@@ -134,7 +134,7 @@ def _tile(pictures: Sequence[Image.Image]) -> Tile:
 
 
 def _lines(name: str) -> list[str]:
-    return textwrap.wrap(name, 13)
+    return textwrap.wrap(name, 12)
 
 
 def rounded(picture: Image.Image) -> Image.Image:
