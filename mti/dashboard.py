@@ -76,7 +76,7 @@ def workspace(entity: str, project: str, experiment: str | None = None, name: st
         runset_settings=ws.RunsetSettings(
             filters=expr.And(expr.Metric("Group") == experiment) if experiment else "",
             groupby=[expr.Config(INITIALIZER)],
-            group_colors=dict(INITIALIZERS),
+            group_colors={**INITIALIZERS},
             pinned_columns=["summary:eval/mse", "config:image", "config:seed"],
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +30,7 @@ PAPER_TIMES = {"class": 1218, "caption": 399}
 """When they reach star's final loss in the paper, by its curves at full resolution (the file has every 50th step)."""
 MEMORY = (25, 0.05)  # the smoothed training loss: a moving average over so many steps, or so much of a longer run
 DOTS = (0, (1, 2.5))
+CORNER: Any = {"ha": "right", "va": "top", "color": style.PENCIL, "size": 9}
 
 Levels = Mapping[str, float]
 """Where a value would lie without training, or at best: a line's name to its height. "caption, untrained" takes
@@ -115,11 +117,24 @@ def curves(axes: Axes, measured: Measured, weights: Weights, levels: Levels) -> 
         axes.fill_between(measured.steps, low, high, color=color[name], alpha=0.16, linewidth=0)
         marker = {"marker": "o", "markersize": 3.2} if len(measured.steps) < 30 else {}
         axes.plot(measured.steps, mean, color=color[name], **marker)
-    color |= {name: color.get(name.split(",")[0], style.PENCIL) for name in levels}
-    for name, height in levels.items():
-        axes.axhline(height, color=color[name], linewidth=1, linestyle=DOTS)
+    shown = _levels(axes, levels, color)
     style.step_axis(axes)
-    style.label_ends(axes, {name: float(one.mean[-1]) for name, one in paired.items()} | dict(levels), color)
+    style.label_ends(axes, {name: float(one.mean[-1]) for name, one in paired.items()} | shown, color)
+
+
+def _levels(axes: Axes, levels: Levels, color: dict[str, str]) -> dict[str, float]:
+    """Draw the levels that are near enough to leave the curves their height; of the others say where they are."""
+    bottom, top = axes.get_ylim()
+    room, beyond, shown = top - bottom, [], {}
+    for name, height in levels.items():
+        color[name] = color.get(name.split(",")[0], style.PENCIL)
+        if bottom - room <= height <= top + room:
+            axes.axhline(height, color=color[name], linewidth=1, linestyle=DOTS)
+            shown[name] = height
+        else:
+            beyond.append(f"{name} {'above' if height > top else 'below'}, at {height:.3g}")
+    axes.annotate("\n".join(beyond), (1, 1), (0, -4), xycoords="axes fraction", textcoords="offset points", **CORNER)
+    return shown
 
 
 def differences_to_star(axes: Axes, measured: Measured, weights: Weights) -> None:

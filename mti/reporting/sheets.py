@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
@@ -90,7 +91,7 @@ def sheet(rows: Sequence[str], blocks: Mapping[str, Mapping[str, Sequence[Tile]]
     axes.set_axis_off()
     page = Image.new("RGBA", (round(across * SIDE), round(down * SIDE)))
     color = style.colors([name for name in blocks if name])
-    small = {"ha": "center", "va": "bottom", "color": style.PENCIL, "size": 8}
+    small: Any = {"ha": "center", "va": "bottom", "color": style.PENCIL, "size": 8}
     for name, left in starts.items():
         if name:
             middle = left + (len(blocks[name]) * PITCH - GAP) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -53,7 +54,7 @@ def better(metric: str) -> str:
 def styled() -> Iterator[None]:
     """Matplotlib's settings while the report's figures are made."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    settings = {
+    settings: Any = {
         "font.family": [name for name in FAMILIES if name in installed],  # the first that has the letter
         "font.size": 10.5,
         "text.color": INK,
@@ -106,7 +107,7 @@ def step_text(value: float | int | None) -> str:
     """A step, to a tenth where it is small; None and infinity stand for never."""
     if value is None or not np.isfinite(value):
         return "not within the run"
-    return f"{value:,.1f}" if value < 10 else f"{value:,.0f}"
+    return f"{value:,.1f}".removesuffix(".0") if value < 10 else f"{value:,.0f}"
 
 
 def label_ends(axes: Axes, ends: Mapping[str, float], color: Mapping[str, str], size: float = 10) -> None:

@@ -33,6 +33,6 @@ def test_labels_are_moved_apart_no_more_than_need_be(places, moved):
 
 
 def test_steps_in_words():
-    assert [step_text(value) for value in (None, float("inf"), 0.66, 12.3, 1218.0)] == [
-        *("not within the run", "not within the run", "0.7", "12", "1,218"),
+    assert [step_text(value) for value in (None, float("inf"), 0.0, 0.66, 12.3, 1218.0)] == [
+        *("not within the run", "not within the run", "0", "0.7", "12", "1,218"),
     ]
