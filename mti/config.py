@@ -17,14 +17,25 @@ from mti.tokens import HOLE
 from mti.types import UserError
 
 # Overrides that are folders already, or that change nothing about the result.
-UNNAMED = re.compile(r"^\+*(image|init|seed|experiment|experiment\..*|logger|logger\..*|output_dir|folder|hydra.*)$")
+UNNAMED = re.compile(
+    r"^\+*(image|init|seed|experiment|experiment\..*|segmenter\.download|logger|logger\..*|output_dir|folder|hydra.*)$"
+)
 # What runs trained together must have in common.
 SHARED = (
     *("model", "trainer", "evaluation", "personalization", "metrics", "logger"),
     *("training.batch_size", "training.checkpoint_every"),
 )
 # What may differ between a run and its continuation.
-INCIDENTAL = ("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices", "training.runs_at_once")
+INCIDENTAL = (
+    "folder",
+    "output_dir",
+    "logger",
+    "trainer.accelerator",
+    "trainer.devices",
+    "training.runs_at_once",
+    "segmenter.download",
+    "init.use.focus.segmenter.download",
+)
 LONGEST_NAME = 120
 LEAST = {
     "trainer.max_steps": 1,

@@ -2,6 +2,7 @@
 
     config.yaml               the run's whole configuration
     text.json                 the initial text, its tokens and where it came from
+    text/<name>.png           what was clicked: the mask, the crop that was looked at, an overlay
     metrics.csv               a row per step, a column per measured value
     tokens.safetensors        the learned rows
     samples/<step>/<i>.png    what the model draws after that many steps
@@ -117,15 +118,21 @@ class RunFolder:
         return self._existing("config.yaml").read_text()
 
     def write_text(self, initial: InitialText, tokens: Sequence[str]) -> None:
-        """Keep the initial text and the names of its tokens."""
+        """Keep the initial text, the names of its tokens, and the pictures that belong to it."""
+        if initial.pictures:
+            with atomic(self.path / "text") as draft:
+                draft.mkdir()
+                for name, picture in initial.pictures.items():
+                    picture.save(draft / f"{name}.png")
         record = {"text": initial.text, "tokens": list(tokens), "source": initial.source, "raw": initial.raw}
         self._write_json("text.json", {**record, "details": dict(initial.details)})
 
     def read_text(self) -> tuple[InitialText, list[str]]:
-        """The initial text and the names of its tokens."""
+        """The initial text, with its pictures, and the names of its tokens."""
         record = json.loads(self._existing("text.json").read_text())
         tokens = record.pop("tokens")
-        return InitialText(**record), tokens
+        pictures = {path.stem: _load(path) for path in sorted((self.path / "text").glob("*.png"))}
+        return InitialText(**record, pictures=pictures), tokens
 
     # ---------------------------------------------------------------------------------- measurements
 

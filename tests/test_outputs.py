@@ -35,6 +35,20 @@ def test_text_comes_back(folder):
     assert folder.read_text() == (initial, ["café</w>", "mug</w>"])
 
 
+def test_the_pictures_of_a_text_lie_beside_it_and_come_back(folder):
+    pictures = {"mask": Image.new("1", (5, 4), 1), "crop": Image.new("RGB", (3, 2), "red")}
+    folder.write_text(InitialText("pot", "model", "pot", {"score": 0.5}, pictures), ["pot"])
+    assert "pictures" not in (folder.path / "text.json").read_text()
+    assert sorted(path.name for path in (folder.path / "text").iterdir()) == ["crop.png", "mask.png"]
+    read, tokens = folder.read_text()
+    assert {name: (picture.size, picture.getpixel((0, 0))) for name, picture in read.pictures.items()} == {
+        "mask": ((5, 4), (255, 255, 255)),
+        "crop": ((3, 2), (255, 0, 0)),
+    }
+    folder.write_text(read, tokens)  # as a resumed run does
+    assert sorted(path.name for path in (folder.path / "text").iterdir()) == ["crop.png", "mask.png"]
+
+
 def test_config_comes_back(folder):
     folder.write_config("image: 茶壶\n")
     assert folder.read_config() == "image: 茶壶\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,7 +29,6 @@ PAPER_TIMES = {"class": 1218, "caption": 399}
 """When they reach star's final loss in the paper, by its curves at full resolution (the file has every 50th step)."""
 MEMORY = (25, 0.05)  # the smoothed training loss: a moving average over so many steps, or so much of a longer run
 DOTS = (0, (1, 2.5))
-CORNER: Any = {"ha": "right", "va": "top", "color": style.PENCIL, "size": 9}
 
 Levels = Mapping[str, float]
 """Where a value would lie without training, or at best: a line's name to its height. "caption, untrained" takes
@@ -123,18 +121,23 @@ def curves(axes: Axes, measured: Measured, weights: Weights, levels: Levels) -> 
 
 
 def _levels(axes: Axes, levels: Levels, color: dict[str, str]) -> dict[str, float]:
-    """Draw the levels that are near enough to leave the curves their height; of the others say where they are."""
+    """Draw the levels that are near enough to leave the curves their height; at an edge, name those beyond it.
+
+    Returns where the names go, and adds their colours.
+    """
     bottom, top = axes.get_ylim()
-    room, beyond, shown = top - bottom, [], {}
+    ends = {}
     for name, height in levels.items():
-        color[name] = color.get(name.split(",")[0], style.PENCIL)
-        if bottom - room <= height <= top + room:
-            axes.axhline(height, color=color[name], linewidth=1, linestyle=DOTS)
-            shown[name] = height
+        shade = color.get(name.split(",")[0], style.PENCIL)
+        if abs(height - (top + bottom) / 2) <= 1.5 * (top - bottom):
+            axes.axhline(height, color=shade, linewidth=1, linestyle=DOTS)
+            ends[name] = height
         else:
-            beyond.append(f"{name} {'above' if height > top else 'below'}, at {height:.3g}")
-    axes.annotate("\n".join(beyond), (1, 1), (0, -4), xycoords="axes fraction", textcoords="offset points", **CORNER)
-    return shown
+            arrow, edge = ("↑", top) if height > top else ("↓", bottom)
+            name = f"{arrow} {name}, {height:.3f}"
+            ends[name] = edge
+        color[name] = shade
+    return ends
 
 
 def differences_to_star(axes: Axes, measured: Measured, weights: Weights) -> None:
