@@ -9,6 +9,7 @@
     personalization/<step>/   the same of the personalization prompts: <prompt>-<i>.png, and prompts.json
     calibration.json          what the curves are to be seen beside
     checkpoints/last.safetensors   all that is needed to go on: rows, optimizer state, step
+    input.png                 the concept's picture, small
     comparison.png            the input beside the samples
     summary.json              written last of all: how the run ended
 
@@ -38,8 +39,21 @@ from torch import Tensor
 from mti.exports import load_tokens, save_tokens
 from mti.types import InitialText, UserError
 
+INPUT_SIZE = 512  # pixels
+
 Curve = dict[int, float]
 """A measured value at each step where it was measured, in the order of the steps."""
+
+
+def run_folders(root: Path) -> list[RunFolder]:
+    """All run folders at or below a folder, in the order of their paths."""
+    found = []
+    for place, inner, files in os.walk(root):
+        inner.sort()
+        if "config.yaml" in files:
+            found.append(RunFolder(Path(place)))
+            inner.clear()  # loggers keep files of the same name further in
+    return found
 
 
 @contextmanager
@@ -202,6 +216,18 @@ class RunFolder:
 
     def _samples(self, step: int) -> Path:
         return self.path / "samples" / f"{step:05d}"
+
+    def save_input(self, picture: Image.Image) -> None:
+        """Keep the concept's picture, at most 512 pixels wide and high."""
+        small = picture.convert("RGB")
+        small.thumbnail((INPUT_SIZE, INPUT_SIZE))
+        with atomic(self.path / "input.png") as draft:
+            small.save(draft, "PNG")
+
+    def input(self) -> Image.Image | None:
+        """The concept's picture; None if none is kept."""
+        path = self.path / "input.png"
+        return _load(path) if path.exists() else None
 
     def save_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
         """Keep what the model draws for each personalization prompt after `step` updates."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mti.outputs import RunFolder, atomic
+from mti.outputs import RunFolder, atomic, run_folders
 from mti.types import InitialText, UserError
 
 
@@ -103,6 +103,21 @@ def test_pictures_of_a_step_replace_each_other(folder):
     assert len(folder.pictures(100)) == 1
     assert folder.sampled_steps() == [0, 100]
     assert (folder.path / "samples" / "00100" / "0.png").exists()
+
+
+def test_the_input_comes_back_small(folder):
+    assert folder.input() is None
+    folder.save_input(Image.new("RGBA", (1024, 256), (255, 0, 0)))
+    assert folder.input().size == (512, 128)
+    assert folder.input().getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_run_folders_are_found_and_not_looked_into(tmp_path):
+    for name in ("b/run", "a/run", "a/run/wandb/files", "c"):
+        RunFolder(tmp_path / name).write_config("")
+    (tmp_path / "d").mkdir()
+    assert [folder.path for folder in run_folders(tmp_path)] == [tmp_path / "a/run", tmp_path / "b/run", tmp_path / "c"]
+    assert [folder.path for folder in run_folders(tmp_path / "c")] == [tmp_path / "c"]
 
 
 def test_tokens_come_back(folder):
