@@ -233,8 +233,7 @@ class RunFolder:
 
     def write_tokens(self, rows: Float[Tensor, "rows width"], placeholder: str) -> None:
         """Keep the learned rows, in the form of `mti.exports`."""
-        with atomic(self.path / "tokens.safetensors") as draft:
-            save_tokens(draft, rows, placeholder)
+        save_tokens(self.path / "tokens.safetensors", rows, placeholder)
 
     def read_tokens(self) -> tuple[Float[Tensor, "rows width"], str]:
         """The learned rows and their placeholder."""
