@@ -31,7 +31,10 @@ def prepared(config: DictConfig) -> DictConfig:
 
 
 def start(configs: Sequence[DictConfig], spread: Any = None) -> None:
-    """Train all runs, here or as `spread` has it. Ends the process with 1 if one of them failed, and with 2 for a mistake of the user's."""
+    """Train all runs, here or as `spread` has it.
+
+    Ends the process with 1 if one of them failed, and with 2 for a mistake of the user's.
+    """
     from mti.training import invert  # torch and its company, which --help need not wait for
     from mti.types import UserError
 

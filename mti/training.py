@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxtyping import Float
@@ -59,7 +60,7 @@ def invert(configs: Sequence[DictConfig], spread: Spread | None = None) -> bool:
         spread(configs)
     else:
         work(configs)
-    jobs = [Job(config, RunFolder(config.folder), concept_named(config)) for config in configs]
+    jobs = [Job(config, RunFolder(Path(config.folder)), concept_named(config)) for config in configs]
     closing_table([job.closing_row() for job in jobs])
     return all(job.folder.finished for job in jobs)
 
@@ -84,12 +85,13 @@ def work(configs: Sequence[DictConfig]) -> None:
                 for job in members:
                     job.fail(str(mistake))
                 continue
+            abreast(members)
             train(members, model[1])
 
 
 def plan(config: DictConfig, locks: ExitStack) -> Job:
     """The run of a configuration, its folder locked, as far as an earlier process brought it."""
-    folder = RunFolder(config.folder)
+    folder = RunFolder(Path(config.folder))
     job = Job(config, folder, concept_named(config))
     locks.enter_context(folder.locked())
     if folder.has_config:
@@ -125,6 +127,20 @@ def as_left(job: Job) -> None:
     """Take the run up where its last checkpoint left it."""
     job.start, job.state = job.folder.load_state() or (0, {})
     job.folder.resume(job.start)
+
+
+def abreast(jobs: Sequence[Job]) -> None:
+    """Bring runs to the same step that a kill parted while their checkpoints were written, one after the other.
+
+    Those that are a checkpoint ahead of others step back: trained in one batch again, all resume bit-exactly.
+    """
+    starts = {job.start for job in jobs}
+    for job in jobs:
+        step, state = job.folder.load_state(previous=True) or (0, {})
+        if step < job.start and step in starts:
+            log.info("%s: goes on from step %d with the others", job.title, step)
+            job.start, job.state = step, state
+            job.folder.resume(step)
 
 
 def apart(jobs: Iterable[Job], work: Callable[[Job], T]) -> list[tuple[Job, T]]:
