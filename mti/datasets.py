@@ -57,11 +57,11 @@ class DataSet(ABC):
 
     def wrong_caption(self, image: str) -> str | None:
         """The recorded caption of another concept: the next one in the order of the data set that has one."""
-        captions = {name: record["caption"] for name, record in self.records().items() if "caption" in record}
-        names = list(self.names())
+        records = self.records()
+        names = list(records)
         start = names.index(image) + 1 if image in names else 0
-        others = [name for name in names[start:] + names[:start] if name != image and name in captions]
-        return captions[others[0]] if others else None
+        captions = (records[name].get("caption") for name in names[start:] + names[:start] if name != image)
+        return next(filter(None, captions), None)
 
     def _at(self, image: str) -> Concept:
         path = Path(os.path.abspath(os.path.expanduser(image)))

@@ -53,6 +53,17 @@ def test_the_pockets_records_are_in_the_worlds_language(name):
     assert recorded["caption"] in {world.caption(scene, np.random.default_rng(seed)) for seed in range(200)}
 
 
+def test_the_wrong_caption_is_the_next_concepts_and_needs_no_download(tmp_path):
+    pocket, records = data_set("pocket"), data_set("pocket").records()
+    assert pocket.wrong_caption("teapot") == records["ocarina"]["caption"]
+    assert pocket.wrong_caption("ocarina") == records["coffee_mug"]["caption"]
+    assert data_set("paper", cache=str(tmp_path)).wrong_caption("cup") == (
+        "a pair of sunglasses with a gold frame and brown lenses"
+    )
+    assert data_set("dreambooth", cache=str(tmp_path)).wrong_caption("cat") is None
+    assert data_set("folder").wrong_caption("mug.png") is None
+
+
 # ------------------------------------------------------------------------------------ names and paths
 
 

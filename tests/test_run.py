@@ -184,3 +184,29 @@ def test_a_folder_in_use_is_refused(command, tmp_path):
         done = run(command(f"folder={tmp_path}/mine"))
     assert done.returncode == 2
     assert f"in use by process {os.getpid()}" in done.stderr
+
+
+def test_personalization_pictures_are_drawn_kept_and_judged_apart(command, tmp_path):
+    (tmp_path / "edits.py").write_text(
+        "class Edits:\n"
+        "    judges = 'personalization'\n"
+        "    def __call__(self, generated, reference, prompts):\n"
+        "        return {'edits': float(prompts.count('a red {}'))}\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    prompts = "personalization.prompts=['a red {}','the good {}']"
+    overrides = (
+        "+metrics.mine._target_=edits.Edits",
+        prompts,
+        "personalization.steps=[4]",
+        "personalization.pictures=2",
+    )
+    done = run(command(*overrides), env=environment)
+    assert done.returncode == 0, done.stderr
+    folder = RunFolder(only_folder(tmp_path))
+    assert folder.personalized_steps() == [4]
+    pictures = folder.personalization(4)
+    assert {prompt: len(many) for prompt, many in pictures.items()} == {"a red {}": 2, "the good {}": 2}
+    assert folder.metrics()["eval/edits"] == {4: 2}
+    assert folder.calibration()["mse"]["initial_text"] == pytest.approx(folder.metrics()["eval/mse"][0], rel=1e-5)
+    assert folder.summary()["protocol"]["personalization"]["steps"] == [4]

@@ -1,0 +1,51 @@
+"""How scores are put together."""
+
+import json
+
+import pytest
+import torch
+
+from mti.evaluation import Personalization, Protocol, measured
+
+PICTURES = torch.zeros(4, 3, 8, 8)
+PROTOCOL = Protocol(
+    steps=[0], prompts=["a {}", "the {}"], samples=4, pictures=3, sampler_steps=2, guidance=4.0, batch_size=8
+)
+
+
+class PerPicture:
+    def __init__(self):
+        self.record = {"backbone": "none"}
+
+    def __call__(self, generated, reference, prompts):
+        return {"place": torch.arange(float(len(generated))), "prompts": float(len(prompts))}
+
+
+class OfPersonalization(PerPicture):
+    judges = "personalization"
+
+
+def test_a_value_per_picture_becomes_its_mean_and_spread():
+    scores = measured({"mine": PerPicture()}, "reconstruction", PICTURES, PICTURES[:1], ["{}"] * 4)
+    assert scores == pytest.approx({"eval/place": 1.5, "eval/place_std": 1.2909944, "eval/prompts": 4})
+
+
+def test_one_picture_has_no_spread():
+    assert "eval/place_std" not in measured({"mine": PerPicture()}, "reconstruction", PICTURES[:1], PICTURES[:1], [""])
+
+
+def test_metrics_are_handed_the_pictures_they_judge():
+    metrics = {"mine": PerPicture(), "other": OfPersonalization()}
+    assert "eval/place" in measured({"other": metrics["other"]}, "personalization", PICTURES, PICTURES, ["{}"] * 4)
+    assert measured({"other": metrics["other"]}, "reconstruction", PICTURES, PICTURES, ["{}"] * 4) == {}
+
+
+def test_the_reconstruction_prompts_take_turns():
+    assert PROTOCOL.reconstruction == ["a {}", "the {}", "a {}"]
+
+
+def test_the_protocol_is_kept_with_what_the_metrics_say_of_themselves():
+    record = json.loads(json.dumps(PROTOCOL.record({"mine": PerPicture()})))
+    assert (record["sampler"], record["sampler_steps"], record["guidance"]) == ("DDIM", 2, 4.0)
+    assert record["metrics"] == {"mine": {"backbone": "none"}}
+    assert record["personalization"]["pictures"] == Personalization().pictures
