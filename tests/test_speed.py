@@ -18,7 +18,8 @@ def measure():
 
 
 def test_the_pace_is_that_of_the_usual_step(measure):
-    assert measure["pace"]([0.0, 1.0, 2.0, 9.0, 10.0]) == 1.0
+    readings = [(0.0, 0.0), (1.0, 0.5), (2.0, 1.0), (9.0, 2.0), (10.0, 2.5)]
+    assert measure["pace"](readings).tolist() == [1.0, 0.5]
 
 
 def test_the_gpu_part_runs_on_a_small_network_of_the_same_shape(measure):

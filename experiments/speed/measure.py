@@ -6,8 +6,8 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 
@@ -36,24 +37,33 @@ ROOT = HERE.parent.parent
 PICTURES = ("teapot", "cup", "bird", "backpack", "sneaker", "sunglasses")
 TEXTS = ("*", "a red teapot with gold dots on a blue background", "teapot", "a cup")
 BATCH = 4
+CORES = len(os.sched_getaffinity(0))
+
+Seconds = np.ndarray
+"""Two readings: the wall's clock, and processor seconds over the number of cores, which others' work delays less."""
+
+
+def now() -> Seconds:
+    """The time of this process."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return np.array([time.perf_counter(), time.process_time() / CORES])
 
 
 class Clock(pl.Callback):
     """When each step ended."""
 
     def __init__(self) -> None:
-        self.ended: list[float] = []
+        self.ended: list[Seconds] = []
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Note the time."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.ended.append(time.perf_counter())
+        self.ended.append(now())
 
 
-def pace(ended: list[float]) -> float:
+def pace(ended: list[Seconds]) -> Seconds:
     """Seconds a step, of the steps after the first: the median."""
-    return statistics.median(later - before for before, later in zip(ended, ended[1:], strict=False))
+    return np.median(np.diff(np.array(ended), axis=0), axis=0)
 
 
 def runs_of(model: StableDiffusion, count: int) -> list[Run]:
@@ -71,7 +81,7 @@ def runs_of(model: StableDiffusion, count: int) -> list[Run]:
     return made
 
 
-def steady(model: StableDiffusion, runs: list[Run], steps: int) -> float:
+def steady(model: StableDiffusion, runs: list[Run], steps: int) -> Seconds:
     """Seconds a step of so many runs trained together, by Lightning, without evaluation."""
     clock = Clock()
     accelerator = "gpu" if model.device.type == "cuda" else "cpu"
@@ -81,7 +91,7 @@ def steady(model: StableDiffusion, runs: list[Run], steps: int) -> float:
     return pace(clock.ended)
 
 
-def floor(model: StableDiffusion, samples: int, repeats: int = 3) -> float:
+def floor(model: StableDiffusion, samples: int, repeats: int = 3) -> Seconds:
     """Seconds of the U-Net's forward and its gradient to the conditioning alone, for so many samples."""
     noisy = torch.randn(samples, *model.latent_shape, device=model.device)
     times = torch.arange(samples, device=model.device) % len(model.alphas_cumprod)
@@ -94,28 +104,31 @@ def floor(model: StableDiffusion, samples: int, repeats: int = 3) -> float:
     return median_time(once, repeats)
 
 
-def median_time(work: Callable[[], object], repeats: int) -> float:
+def median_time(work: Callable[[], object], repeats: int) -> Seconds:
     """Seconds, after one time that does not count."""
-    taken = []
+    ended = []
     for _ in range(repeats + 1):
-        began = time.perf_counter()
         work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[1:])
+        ended.append(now())
+    return pace(ended)
 
 
-def whole(arguments: list[str]) -> float:
+def whole(arguments: list[str]) -> Seconds:
     """Seconds of a process from its start to its end."""
-    began = time.perf_counter()
+    began = of_children()
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-    return time.perf_counter() - began
+    return of_children() - began
 
 
-def sweep(count: int, steps: int, precision: str, output: Path, fused: bool = True) -> float:
+def of_children() -> Seconds:
+    """The time of the processes that this one has started and seen end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return np.array([time.perf_counter(), (used.ru_utime + used.ru_stime) / CORES])
+
+
+def sweep(count: int, steps: int, precision: str, output: Path, fused: bool = True) -> Seconds:
     """Seconds of `mti.run` for a sweep of so many runs (a multiple of 4, or 1), from an empty folder."""
     shutil.rmtree(output, ignore_errors=True)
     inits = "star,multistar,class,caption" if count > 1 else "caption"
@@ -131,7 +144,7 @@ def sweep(count: int, steps: int, precision: str, output: Path, fused: bool = Tr
     )
 
 
-def of_diffusers(script: Path, steps: int, precision: str, scratch: Path) -> dict[str, float]:
+def of_diffusers(script: Path, steps: int, precision: str, scratch: Path) -> dict[str, Seconds]:
     """The same of diffusers' script: seconds of the whole process, and of a step."""
     data, times = scratch / "picture", scratch / "times.json"
     data.mkdir(exist_ok=True)
@@ -146,7 +159,10 @@ def of_diffusers(script: Path, steps: int, precision: str, scratch: Path) -> dic
             *("--output_dir", str(scratch / "diffusers"), "--seed", "0"),
         ]
     )
-    return {"whole": seconds, "step": pace(json.loads(times.read_text()))}
+    return {
+        "whole": seconds,
+        "step": pace([np.array([wall, cpu / CORES]) for wall, cpu in json.loads(times.read_text())]),
+    }
 
 
 def pocket(options: argparse.Namespace) -> dict[str, Any]:
@@ -161,10 +177,10 @@ def pocket(options: argparse.Namespace) -> dict[str, Any]:
         step = {n: steady(model, runs[:n], 4 if n > 4 else 12) for n in sizes}
         alone = floor(model, max(sizes) * BATCH)
         script = of_diffusers(options.diffusers, steps, options.precision, scratch) if options.diffusers else None
-    one, one_step = statistics.mean(single), step.get(1) or steady(model, runs[:1], 12)
+    one, one_step = np.mean(single, axis=0), step.get(1) or steady(model, runs[:1], 12)
     most, usual = max(sizes), options.usual_steps
 
-    def at_length(seconds: float, pace: float) -> float:
+    def at_length(seconds: Seconds, pace: Seconds) -> Seconds:
         return seconds + (usual - steps) * pace
 
     found: dict[str, Any] = {
@@ -244,7 +260,7 @@ def gpu(options: argparse.Namespace, peak_tflops: float) -> dict[str, Any]:
     runs = runs_of(model, fit)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    step = steady(model, runs, 8)
+    step = steady(model, runs, 8)[0]
     peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
     with FlopCounterMode(display=False) as counter:
         once(1)
@@ -254,7 +270,7 @@ def gpu(options: argparse.Namespace, peak_tflops: float) -> dict[str, Any]:
         "memory": told,
         "peak GiB": peak,
         "run-steps/s, steady": fit / step,
-        "step to its floor": step / floor(model, fit * BATCH),
+        "step to its floor": (step / floor(model, fit * BATCH))[0],
         "TFLOP/s": flops / step / 1e12,
         "share of the device's peak": flops / step / 1e12 / peak_tflops,
     }
@@ -265,7 +281,7 @@ def machine() -> dict[str, Any]:
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": CORES,
         "load before": os.getloadavg()[0],
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
@@ -277,10 +293,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, nargs="+", default=[1, 4, 16, 48])
     parser.add_argument("--steps", type=int, default=50, help="of each run, in what is measured as a whole process")
-    parser.add_argument("--usual-steps", type=int, default=200, help="the length that whole processes are extrapolated to")
+    parser.add_argument(
+        "--usual-steps", type=int, default=200, help="the length that whole processes are extrapolated to"
+    )
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--diffusers", type=Path, help="diffusers' examples/textual_inversion/textual_inversion.py")
-    parser.add_argument("--gpu-peak", type=float, help="measure a GPU whose peak in bf16 is so many TFLOP/s (H100: 989)")
+    parser.add_argument(
+        "--gpu-peak", type=float, help="measure a GPU whose peak in bf16 is so many TFLOP/s (H100: 989)"
+    )
     parser.add_argument("--device", default="cuda", help="of --gpu-peak")
     parser.add_argument("--at-most", type=int, default=48, help="runs at once of --gpu-peak")
     parser.add_argument("--channels", type=int, nargs=4, default=[320, 640, 1280, 1280], help="of its U-Net")
@@ -296,7 +316,7 @@ def main() -> None:
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     settings.pop("diffusers")
     record = {"date": date.today().isoformat(), "machine": where, "settings": settings, **found}
-    text = json.dumps(record, indent=2)
+    text = json.dumps(record, indent=2, default=lambda readings: dict(zip(("wall", "cpu"), readings, strict=True)))
     print(text)
     path = HERE / "results" / f"{date.today().isoformat()}-{kind}.json"
     path.parent.mkdir(exist_ok=True)

@@ -35,6 +35,7 @@ class StableDiffusion:
         precision: inside U-Net and text encoder: fp32, bf16, fp16, or auto, which is bf16 on a GPU and fp32 on a
             CPU. The autoencoder is always fp32, since that of Stable Diffusion overflows in fp16.
         resolution: the side of the pictures in pixels; None is what the U-Net was trained for.
+        compile: whether `torch.compile` makes kernels for the U-Net: minutes at first use, for long sweeps.
 
     Raises:
         UserError: the weights are not to be had, or an argument has no such value.
@@ -48,6 +49,7 @@ class StableDiffusion:
         variant: str | None = None,
         precision: str = "auto",
         resolution: int | None = None,
+        compile: bool = False,
     ):
         if precision not in (*PRECISIONS, "auto"):
             raise UserError(f"model.precision={precision}: expected one of {', '.join(PRECISIONS)}, auto")
@@ -64,6 +66,8 @@ class StableDiffusion:
                     ("unet", UNet2DConditionModel),
                 )
             )
+        if compile:
+            self._unet.compile()
         self._injection = Injection(self._text_encoder.get_input_embeddings())
         self.scheduler_config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
         self.prediction_type = self.scheduler_config.get("prediction_type", "epsilon")
