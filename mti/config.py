@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mti.templates import TEMPLATES
 from mti.tokens import HOLE
-from mti.types import UserError
+from mti.types import Concept, UserError
 
 # Overrides that are folders already, or that change nothing about the result.
 UNNAMED = re.compile(
@@ -103,7 +103,7 @@ def _faults(config: DictConfig) -> Iterable[str]:
     for part in (
         lambda: get_class(config.model._target_).check(config.model.path, config.model.variant),
         lambda: build(config.dataset).check(str(config.image)),
-        lambda: build(config.init.use),
+        lambda: _check_initializer_at_hand(config),
     ):
         fault = _refusal(part)
         if fault:
@@ -131,6 +131,19 @@ def _faults(config: DictConfig) -> Iterable[str]:
         value = OmegaConf.select(config, name)
         if not (isinstance(value, int | float) and value > 0) and not (value is None and name in OPTIONAL):
             yield f"{name}={value}: expected a number above 0"
+
+
+def check_initializer(config: DictConfig, concept: Concept) -> None:
+    """Raise a `UserError` for what an initializer finds wrong with a concept before it loads any weights."""
+    getattr(build(config.init.use), "check", lambda _: None)(concept)
+
+
+def _check_initializer_at_hand(config: DictConfig) -> None:
+    """The same, as long as nothing is to be downloaded for it."""
+    build(config.init.use)
+    data = build(config.dataset)
+    if data.at_hand(str(config.image)):
+        check_initializer(config, data.concept(str(config.image)))
 
 
 def _refusal(part: Callable[[], object]) -> str | None:

@@ -19,7 +19,7 @@ from mti.calibration import Calibration
 from mti.callbacks.evaluation import Evaluation
 from mti.callbacks.progress import Progress, closing_table
 from mti.callbacks.recording import Recording
-from mti.config import build, changes, check, groups
+from mti.config import build, changes, check, check_initializer, groups
 from mti.evaluation import Personalization, Protocol
 from mti.images import load_pictures
 from mti.inversion import Run, TextualInversion
@@ -109,9 +109,6 @@ def plan(config: DictConfig, locks: ExitStack) -> Job:
     if job.state:
         job.initial, _ = folder.read_text()
         log.info("interrupted before, resumed at step %d: %s", job.start, folder.path)
-    check_initializer = getattr(build(config.init.use), "check", None)
-    if check_initializer:
-        check_initializer(job.concept)
     folder.write_config(OmegaConf.to_yaml(config, resolve=True))
     return job
 
@@ -122,8 +119,9 @@ def concept_named(config: DictConfig) -> Concept:
 
 
 def find_concept(job: Job) -> None:
-    """Look for the run's pictures, and download them if need be."""
+    """Look for the run's pictures, download them if need be, and see whether its initializer takes them."""
     job.concept = build(job.config.dataset).concept(str(job.config.image))
+    check_initializer(job.config, job.concept)
 
 
 def as_left(job: Job) -> None:

@@ -70,14 +70,18 @@ def test_a_model_brings_what_belongs_to_it_and_each_can_be_overridden(model):
 
 def test_all_faults_of_all_runs_are_found_and_told_together():
     configs = [
+        composed("init.click=[300,1]", "metrics=[pocket,clip_t]"),
         composed("image=teepot", "trainer.max_steps=0", "training.learning_rate=-1"),
         composed("training.templates=subject", "init.source=oracle", "evaluation.prompts=['a photo']"),
     ]
     with pytest.raises(UserError) as caught:
         check(configs)
     told = str(caught.value).splitlines()
-    assert len(told) == 6
+    assert len(told) == 9
     for part in (
+        "init.click=[300,1] is out of the picture",
+        "metrics: clip_t: ",
+        "metrics: clip_t judges pictures of personalization.prompts, and none are drawn",
         "teepot",
         "trainer.max_steps=0: expected a number of at least 1",
         "training.learning_rate=-1: expected a number above 0",
