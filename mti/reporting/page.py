@@ -119,9 +119,8 @@ def _ends(found: Mapping[str, Any]) -> str:
             row.append(f"{number(one['mean'][0])} → {number(one['mean'][-1])}")
             against = one["difference_to_star"]
             if against and against["low"][-1] is not None:
-                row[-1] += (
-                    f"\n{against['mean'][-1]:+.4f} [{against['low'][-1]:+.4f}, {against['high'][-1]:+.4f}] to star"
-                )
+                low, mean, high = (number(against[part][-1], 3, "+") for part in ("low", "mean", "high"))
+                row[-1] += f"\n{mean} [{low}, {high}] to star"
         rows.append(row)
     return _table(["", *(metric["name"] for metric in metrics.values())], rows)
 
