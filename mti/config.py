@@ -14,11 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from mti.templates import TEMPLATES
 from mti.tokens import HOLE
-from mti.types import UserError
+from mti.types import Concept, UserError
 
 # Overrides that are folders already, or that change nothing about the result.
 UNNAMED = re.compile(
-    r"^\+*(image|init|seed|experiment|experiment\..*|segmenter\.download|logger|logger\..*|output_dir|folder|hydra.*)$"
+    r"^\+*(image|init|seed|experiment|experiment\..*|segmenter\.download|logger|logger\..*|output_dir|folder|hydra.*"
+    r"|training\.runs_at_once|evaluation\.batch_size)$"
 )
 # What runs trained together must have in common.
 SHARED = (
@@ -27,15 +28,11 @@ SHARED = (
 )
 # What may differ between a run and its continuation.
 INCIDENTAL = (
-    "folder",
-    "output_dir",
-    "logger",
-    "trainer.accelerator",
-    "trainer.devices",
-    "training.runs_at_once",
-    "segmenter.download",
-    "init.use.focus.segmenter.download",
+    *("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices"),
+    *("training.runs_at_once", "evaluation.batch_size", "segmenter.download", "init.use.focus.segmenter.download"),
 )
+# What may be left to the program, as null.
+OPTIONAL = ("training.runs_at_once", "training.max_grad_norm")
 LONGEST_NAME = 120
 LEAST = {
     "trainer.max_steps": 1,
@@ -106,7 +103,7 @@ def _faults(config: DictConfig) -> Iterable[str]:
     for part in (
         lambda: get_class(config.model._target_).check(config.model.path, config.model.variant),
         lambda: build(config.dataset).check(str(config.image)),
-        lambda: build(config.init.use),
+        lambda: _check_initializer_at_hand(config),
     ):
         fault = _refusal(part)
         if fault:
@@ -121,14 +118,32 @@ def _faults(config: DictConfig) -> Iterable[str]:
         fault = _refusal(lambda node=node: getattr(build(node), "check", lambda: None)())
         if fault:
             yield f"metrics: {name}: {fault}"
+        if getattr(build(node), "judges", "") == "personalization" and not config.personalization.steps:
+            yield (
+                f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
+                "say after how many updates, such as personalization.steps=[100]"
+            )
     for name, least in LEAST.items():
         value = OmegaConf.select(config, name)
-        if not isinstance(value, int | float) or value < least:
+        if not (isinstance(value, int | float) and value >= least) and not (value is None and name in OPTIONAL):
             yield f"{name}={value}: expected a number of at least {least}"
     for name in ("training.learning_rate", "training.max_grad_norm"):
         value = OmegaConf.select(config, name)
-        if not (isinstance(value, int | float) and value > 0) and not (value is None and name.endswith("norm")):
+        if not (isinstance(value, int | float) and value > 0) and not (value is None and name in OPTIONAL):
             yield f"{name}={value}: expected a number above 0"
+
+
+def check_initializer(config: DictConfig, concept: Concept) -> None:
+    """Raise a `UserError` for what an initializer finds wrong with a concept before it loads any weights."""
+    getattr(build(config.init.use), "check", lambda _: None)(concept)
+
+
+def _check_initializer_at_hand(config: DictConfig) -> None:
+    """The same, as long as nothing is to be downloaded for it."""
+    build(config.init.use)
+    data = build(config.dataset)
+    if data.at_hand(str(config.image)):
+        check_initializer(config, data.concept(str(config.image)))
 
 
 def _refusal(part: Callable[[], object]) -> str | None:
@@ -139,9 +154,24 @@ def _refusal(part: Callable[[], object]) -> str | None:
     return None
 
 
-def shared_part(config: DictConfig) -> str:
-    """What must be the same for runs to be trained together, as text."""
-    return OmegaConf.to_yaml(OmegaConf.create({key: OmegaConf.select(config, key) for key in SHARED}), resolve=True)
+def groups(configs: Sequence[DictConfig]) -> list[tuple[str, list[int]]]:
+    """The runs that can be trained together, as their indices, with what sets each group apart from the others.
+
+    The words are empty for a single group, and such as "model.precision=bf16, trainer.max_steps=100" for several.
+    """
+    members: dict[str, list[int]] = {}
+    shared = [OmegaConf.masked_copy(config, [key.partition(".")[0] for key in SHARED]) for config in configs]
+    parts = [{key: value for key, value in _flat(one).items() if _is_shared(key)} for one in shared]
+    for i, part in enumerate(parts):
+        members.setdefault(repr(sorted(part.items())), []).append(i)
+    firsts = [parts[indices[0]] for indices in members.values()]
+    apart = sorted({key for one in firsts for key in one if any(one[key] != other.get(key) for other in firsts)})
+    words = [", ".join(f"{key}={one[key]}" for key in apart if key in one) for one in firsts]
+    return list(zip(words, members.values(), strict=True))
+
+
+def _is_shared(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in SHARED)
 
 
 def changes(old: DictConfig, new: DictConfig) -> list[str]:

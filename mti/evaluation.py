@@ -82,22 +82,38 @@ def ids_of(model: LatentDiffusion, prompts: Sequence[str], placeholders: Sequenc
     return torch.tensor([framed[i % len(framed)] for i in range(count)], device=model.device)
 
 
-@torch.no_grad()
 def evaluation_loss(
     model: LatentDiffusion, protocol: Protocol, image: str, posterior: Posterior, ids: Tensor, rows: Rows
 ) -> float:
+    """`evaluation_losses` of a single run."""
+    return evaluation_losses(model, protocol, [image], [posterior], ids, rows)[0]
+
+
+@torch.no_grad()
+def evaluation_losses(
+    model: LatentDiffusion,
+    protocol: Protocol,
+    images: Sequence[str],
+    posteriors: Sequence[Posterior],
+    ids: Int[Tensor, "runs_samples context"],
+    rows: Rows,
+) -> list[float]:
     """Eq. (1) on a fixed grid of (t, ε), the same for every run of a picture: free of training noise.
 
-    `ids` holds a framed prompt for each of the grid's samples. The latents are the posterior's means;
-    several pictures take turns.
+    `ids` holds a framed prompt for each of the grid's samples, run after run. The latents are the posterior's
+    means; several pictures take turns. The U-Net's batches are full, whatever run their samples are of.
     """
-    timesteps, noise = evaluation_grid(image, protocol.samples, len(model.alphas_cumprod), model.latent_shape)
-    which = torch.arange(protocol.samples) % len(posterior.mean)
-    latents = posterior.mean.to(model.device)[which]
-    text = encode_distinct(model, ids, rows)
-    parts = zip(*(tensor.split(protocol.batch_size) for tensor in (latents, text, timesteps, noise)), strict=True)
-    losses = [latent_diffusion_loss(model, z, c, t.to(model.device), eps.to(model.device)) for z, c, t, eps in parts]
-    return torch.cat(losses).mean().item()
+    timesteps, which = len(model.alphas_cumprod), torch.arange(protocol.samples)
+    grids = [evaluation_grid(image, protocol.samples, timesteps, model.latent_shape) for image in images]
+    latents = [posterior.mean.cpu()[which % len(posterior.mean)] for posterior in posteriors]
+    times, noises = (torch.cat(parts) for parts in zip(*grids, strict=True))
+    distinct, prompt = torch.unique(ids, dim=0, return_inverse=True)
+    text = torch.cat([model.encode_text(part, rows) for part in distinct.split(protocol.batch_size)])
+    z_0, losses = torch.cat(latents), []
+    for part in torch.arange(len(ids)).split(protocol.batch_size):
+        z, t, eps = (tensor[part].to(model.device) for tensor in (z_0, times, noises))
+        losses.append(latent_diffusion_loss(model, z, text[prompt[part]], t, eps))
+    return torch.cat(losses).view(len(images), -1).mean(dim=1).tolist()
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ def save_tokens(path: Path, rows: Float[Tensor, "rows width"], placeholder: str)
     `pipe.load_textual_inversion(path)` reads it, and then a prompt's `placeholder` stands for all the rows.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     save_file({placeholder: rows.detach().float().cpu().contiguous()}, draft)
     os.replace(draft, path)

@@ -21,7 +21,7 @@ from mti.types import Concept, InitialText
 log = logging.getLogger("mti")
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One run, from plan to summary."""
 
@@ -101,6 +101,8 @@ class Job:
         summary = {**end, **self.names, **about}
         self.folder.write_summary(summary)
         self.line.finish(summary)
+        # an ended run keeps nothing in memory but its name
+        self.folder, self.state, self.line = RunFolder(self.folder.path), {}, RunLogger()
 
     def closing_row(self) -> dict[str, Any]:
         """The run's line in the table that ends a session."""

@@ -8,7 +8,8 @@
     samples/<step>/<i>.png    what the model draws after that many steps
     personalization/<step>/   the same of the personalization prompts: <prompt>-<i>.png, and prompts.json
     calibration.json          what the curves are to be seen beside
-    checkpoints/last.safetensors   all that is needed to go on: rows, optimizer state, step
+    checkpoints/last.safetensors   all that is needed to go on: rows, optimizer state, step; previous.safetensors
+                                   is the one before it
     input.png                 the concept's picture, small
     comparison.png            the input beside the samples
     summary.json              written last of all: how the run ended
@@ -178,21 +179,27 @@ class RunFolder:
     # ---------------------------------------------------------------------------------- going on later
 
     def save_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Keep all that training needs to go on after `step` updates. The metrics are written first."""
+        """Keep all that training needs to go on after `step` updates, and what was kept before. Metrics come first."""
         self.flush()
+        if self._state().exists():
+            with atomic(self._state(previous=True)) as draft:
+                shutil.copyfile(self._state(), draft)
         copies = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
-        with atomic(self.path / "checkpoints" / "last.safetensors") as draft:
+        with atomic(self._state()) as draft:
             save_file(copies, draft, metadata={"step": str(step)})
 
-    def load_state(self) -> tuple[int, dict[str, Tensor]] | None:
-        """The step and the tensors of the last `save_state`, on the CPU; None before the first."""
-        path = self.path / "checkpoints" / "last.safetensors"
+    def load_state(self, previous: bool = False) -> tuple[int, dict[str, Tensor]] | None:
+        """The step and the tensors of the last `save_state` or the one before, on the CPU; None if there is none."""
+        path = self._state(previous)
         if not path.exists():
             return None
         with safe_open(path, framework="pt") as file:
             return int(file.metadata()["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+    def _state(self, previous: bool = False) -> Path:
+        return self.path / "checkpoints" / f"{'previous' if previous else 'last'}.safetensors"
 
     # ---------------------------------------------------------------------------------------- results
 
@@ -266,8 +273,7 @@ class RunFolder:
 
     def write_tokens(self, rows: Float[Tensor, "rows width"], placeholder: str) -> None:
         """Keep the learned rows, in the form of `mti.exports`."""
-        with atomic(self.path / "tokens.safetensors") as draft:
-            save_tokens(draft, rows, placeholder)
+        save_tokens(self.path / "tokens.safetensors", rows, placeholder)
 
     def read_tokens(self) -> tuple[Float[Tensor, "rows width"], str]:
         """The learned rows and their placeholder."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,13 +30,16 @@ def prepared(config: DictConfig) -> DictConfig:
     return config
 
 
-def start(configs: Sequence[DictConfig]) -> None:
-    """Train all runs. Ends the process with 1 if one of them failed, and with 2 for a mistake of the user's."""
+def start(configs: Sequence[DictConfig], spread: Any = None) -> None:
+    """Train all runs, here or as `spread` has it.
+
+    Ends the process with 1 if one of them failed, and with 2 for a mistake of the user's.
+    """
     from mti.training import invert  # torch and its company, which --help need not wait for
     from mti.types import UserError
 
     try:
-        good = invert(configs)
+        good = invert(configs, spread)
     except UserError as mistake:
         print("\n".join(f"mti: {line}" for line in str(mistake).splitlines()), file=sys.stderr)
         sys.exit(2)

@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mti.config import changes, check, run_folder, shared_part
+from mti.config import changes, check, groups, run_folder
 from mti.types import UserError
 
 CONF = str(Path(__file__).parent.parent / "conf")
@@ -70,14 +70,18 @@ def test_a_model_brings_what_belongs_to_it_and_each_can_be_overridden(model):
 
 def test_all_faults_of_all_runs_are_found_and_told_together():
     configs = [
+        composed("init.click=[300,1]", "metrics=[pocket,clip_t]"),
         composed("image=teepot", "trainer.max_steps=0", "training.learning_rate=-1"),
         composed("training.templates=subject", "init.source=oracle", "evaluation.prompts=['a photo']"),
     ]
     with pytest.raises(UserError) as caught:
         check(configs)
     told = str(caught.value).splitlines()
-    assert len(told) == 6
+    assert len(told) == 9
     for part in (
+        "init.click=[300,1] is out of the picture",
+        "metrics: clip_t: ",
+        "metrics: clip_t judges pictures of personalization.prompts, and none are drawn",
         "teepot",
         "trainer.max_steps=0: expected a number of at least 1",
         "training.learning_rate=-1: expected a number above 0",
@@ -99,11 +103,21 @@ def test_two_runs_may_not_share_a_folder():
 
 
 def test_only_what_the_frozen_model_must_share_keeps_runs_apart():
-    base = shared_part(composed())
     alike = ["init=star", "image=cup", "seed=1", "training.learning_rate=1", "training.templates=style"]
+    alike += ["init=text", "training.weight_decay=1", "training.flip=true", "init.source=recorded"]
     apart = ["trainer.max_steps=7", "training.batch_size=2", "model.precision=bf16", "evaluation.samples=3"]
-    assert all(shared_part(composed(override)) == base for override in alike)
-    assert all(shared_part(composed(override)) != base for override in apart)
+    assert groups([composed(override) for override in alike]) == [("", list(range(len(alike))))]
+    assert [indices for _, indices in groups([composed(), *map(composed, apart)])] == [[0], [1], [2], [3], [4]]
+
+
+def test_groups_are_told_apart_by_what_differs():
+    overrides = [("init=star",), ("model.precision=bf16", "seed=1"), ("init=class",), ("+trainer.precision=64",)]
+    together = groups([composed(*given) for given in overrides])
+    assert together == [
+        ("model.precision=auto", [0, 2]),
+        ("model.precision=bf16", [1]),
+        ("model.precision=auto, trainer.precision=64", [3]),
+    ]
 
 
 def test_a_changed_configuration_is_noticed_but_where_it_runs_is_no_change():

@@ -64,6 +64,15 @@ def test_the_wrong_caption_is_the_next_concepts_and_needs_no_download(tmp_path):
     assert data_set("folder").wrong_caption("mug.png") is None
 
 
+def test_only_a_photograph_that_is_not_in_the_cache_is_not_at_hand(tmp_path):
+    paper = data_set("paper", cache=str(tmp_path))
+    assert not paper.at_hand("cup")
+    picture_at(tmp_path / "berry_bowl" / "00.jpg")
+    assert paper.at_hand("cup")
+    assert paper.at_hand("mug.jpg")
+    assert data_set("pocket").at_hand("teapot")
+
+
 # ------------------------------------------------------------------------------------ names and paths
 
 

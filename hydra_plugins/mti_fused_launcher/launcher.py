@@ -1,10 +1,10 @@
-"""`hydra/launcher=fused`, the default of `mti.run -m`: all jobs of a multirun as one list of runs."""
+"""The launcher of `mti.run -m`: all jobs of a multirun as one list of runs, trained here or in shares elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
@@ -12,16 +12,16 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-ConfigStore.instance().store(
-    group="hydra/launcher",
-    name="fused",
-    node={"_target_": "hydra_plugins.mti_fused_launcher.launcher.FusedLauncher"},
-    provider="mti",
-)
-
 
 class FusedLauncher(Launcher):
-    """Composes every job as Hydra's basic launcher does, then starts them all at once."""
+    """Composes every job as Hydra's basic launcher does, then hands all of them to `spread` at once.
+
+    Args:
+        spread: one of `mti.spread`: where and in which shares the runs are trained.
+    """
+
+    def __init__(self, spread: Any) -> None:
+        self.spread = spread
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what `launch` composes with. The task function is for one job, and so of no use here."""
@@ -44,6 +44,6 @@ class FusedLauncher(Launcher):
             HydraConfig.instance().set_config(config)
             returns.append(JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED))
             configs.append(prepared(config.copy()))
-        start(configs)
+        start(configs, self.spread)
         Singleton.set_state(context)
         return returns

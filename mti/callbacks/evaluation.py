@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mti.evaluation import Protocol, draw_pictures, evaluation_loss, ids_of, measured
+from mti.evaluation import Protocol, draw_pictures, evaluation_losses, ids_of, measured
 from mti.images import to_pil
 from mti.inversion import TextualInversion
 from mti.jobs import Job
@@ -54,11 +54,15 @@ class Evaluation(pl.Callback):
             self._personalize(module)
 
     def _loss(self, module: TextualInversion) -> None:
+        runs = [module.runs[i] for i in module.active]
+        ids = [
+            ids_of(module.model, self.protocol.prompts, module.table.placeholders(i), self.protocol.samples)
+            for i in module.active
+        ]
+        images, posteriors = [run.image for run in runs], [run.posteriors[0] for run in runs]
         rows = module.rows().detach()
-        for i in module.active:
-            run = module.runs[i]
-            ids = ids_of(module.model, self.protocol.prompts, module.table.placeholders(i), self.protocol.samples)
-            loss = evaluation_loss(module.model, self.protocol, run.image, run.posteriors[0], ids, rows)
+        losses = evaluation_losses(module.model, self.protocol, images, posteriors, torch.cat(ids), rows)
+        for i, loss in zip(module.active, losses, strict=True):
             self.jobs[i].record(module.step, {"eval/mse": loss})
 
     def _reconstruct(self, module: TextualInversion) -> None:
@@ -84,23 +88,27 @@ class Evaluation(pl.Callback):
 
     def _drawn(
         self, module: TextualInversion, prompts: Sequence[str], noises: Sequence[int]
-    ) -> list[tuple[int, Tensor]]:
-        """Each active run and its pictures: one for each prompt, from the initial noise of that number."""
-        if not prompts:
-            return []
-        protocol, model, ids, noise = self.protocol, module.model, [], []
-        for i in module.active:
-            run = module.runs[i]
-            ids.append(ids_of(model, prompts, module.table.placeholders(i), len(prompts)))
-            latents = initial_latents(run.seed, run.image, max(noises) + 1, model.latent_shape)
-            noise.append(latents[list(noises)])
-        pictures = draw_pictures(
-            model,
-            torch.cat(noise),
-            torch.cat(ids),
-            module.rows().detach(),
-            sampler_steps=protocol.sampler_steps,
-            guidance=protocol.guidance,
-            batch_size=protocol.batch_size,
-        )
-        return list(zip(module.active, pictures.split(len(prompts)), strict=True))
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Each active run and its pictures: one for each prompt, from the initial noise of that number.
+
+        As many runs are drawn together as fill the U-Net's batch, so memory does not grow with their number.
+        """
+        protocol, model, rows = self.protocol, module.model, module.rows().detach()
+        together = max(1, protocol.batch_size // (2 * max(1, len(prompts))))  # guidance takes two samples a picture
+        for first in range(0, len(module.active) if prompts else 0, together):
+            ids, noise, part = [], [], module.active[first : first + together]
+            for i in part:
+                run = module.runs[i]
+                ids.append(ids_of(model, prompts, module.table.placeholders(i), len(prompts)))
+                latents = initial_latents(run.seed, run.image, max(noises) + 1, model.latent_shape)
+                noise.append(latents[list(noises)])
+            pictures = draw_pictures(
+                model,
+                torch.cat(noise),
+                torch.cat(ids),
+                rows,
+                sampler_steps=protocol.sampler_steps,
+                guidance=protocol.guidance,
+                batch_size=protocol.batch_size,
+            )
+            yield from zip(part, pictures.split(len(prompts)), strict=True)

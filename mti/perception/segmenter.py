@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
@@ -22,6 +23,9 @@ from mti.downloads import fetch
 from mti.perception.clicks import Clicks
 from mti.pocket_weights import weights_path
 from mti.types import UserError
+
+# What loading raises of a file or folder that is something else, or broken.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError)
 
 
 class Segment(NamedTuple):
@@ -95,7 +99,15 @@ def load(path: str, architecture: str | None) -> Sam:
             sam: Any = sam_model_registry[architecture]()
             state = torch.load(path, map_location="cpu", weights_only=True)
         sam.load_state_dict(state)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RuntimeError,
+        SafetensorError,
+        pickle.UnpicklingError,
+    ) as error:
         kind = architecture or "config.json and model.safetensors"
         raise UserError(
             f"segmenter.path: {path} is not what a segmenter ({kind}) is loaded from, "

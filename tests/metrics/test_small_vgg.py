@@ -24,3 +24,13 @@ def test_maps_are_taken_before_the_pooling_and_halve(tmp_path):
         "relu2": [0.5] * 4,
         "relu3": [0.5] * 6,
     }
+
+
+def test_the_record_tells_two_networks_apart(tmp_path):
+    records = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        save(tmp_path, SmallVGG((4, 4)), {"relu1": torch.ones(4), "relu2": torch.ones(4)})
+        records.append(SmallVGGFeatures(str(tmp_path)).record())
+    assert records[0]["network"] == records[1]["network"]
+    assert records[0]["sha256"] != records[1]["sha256"]

@@ -202,3 +202,29 @@ def test_every_config_fits_the_adapter(config: Path) -> None:
     assert model.pop("_target_") == "mti.models.sd.StableDiffusion"
     assert model.name == config.stem
     inspect.signature(StableDiffusion).bind(**model)
+
+
+def test_the_network_is_compiled_if_asked_for(tiny_sd_folder, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: compiled.append(module))
+    StableDiffusion(str(tiny_sd_folder), "tiny")
+    assert compiled == []
+    model = StableDiffusion(str(tiny_sd_folder), "tiny", compile=True)
+    assert compiled == [model._unet]
+
+
+def test_a_low_precision_of_a_cpu_gives_nearly_the_same_gradient(tiny_sd_folder):
+    """Also where attention is computed in another way than without gradients."""
+    gradients = []
+    for precision in ("fp32", "bf16"):
+        model = StableDiffusion(str(tiny_sd_folder), "tiny", precision=precision)
+        generator = torch.Generator().manual_seed(0)
+        noisy, text = (torch.randn(3, *shape, generator=generator) for shape in (model.latent_shape, (24, 32)))
+        text.requires_grad_()
+        predicted = model.denoise(noisy, torch.tensor([10, 500, 900]), text)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                model.denoise(noisy, torch.tensor([10, 500, 900]), text), predicted, atol=0.05, rtol=0.05
+            )
+        gradients.append(torch.autograd.grad(predicted.square().mean(), text)[0].flatten())
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99

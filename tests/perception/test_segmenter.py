@@ -110,6 +110,13 @@ def test_a_folder_without_weights_is_one_line(tmp_path):
         SamSegmenter(str(tmp_path))(PICTURE, PROMPTS[0])
 
 
+def test_a_broken_folder_is_one_line(folder):
+    (folder / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"is not what a segmenter .* is loaded from, SafetensorError") as error:
+        SamSegmenter(str(folder))(PICTURE, PROMPTS[0])
+    assert "\n" not in str(error.value)
+
+
 def test_an_unknown_architecture_is_refused_at_once():
     with pytest.raises(UserError, match=r"segmenter.architecture=vit_x: expected vit_b, vit_l or vit_h"):
         SamSegmenter("x.pth", "vit_x")

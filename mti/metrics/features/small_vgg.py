@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +50,9 @@ class SmallVGGFeatures:
         self.path = path
 
     def record(self) -> dict[str, Any]:
-        """Which network it is."""
-        return {"network": self.path}
+        """Which network it is; a network trained anew gives other scores under the same name."""
+        weights = Path(weights_path(self.path)).expanduser() / WEIGHTS
+        return {"network": self.path, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}
 
     def check(self, layer: str | None = None) -> None:
         """Raise a `UserError` if there is no such layer, or if a file is missing."""

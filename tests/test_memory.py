@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from mti import memory
+from mti.memory import fitting, in_equal_shares, is_out_of_memory
+
+CPU, MEGA = torch.device("cpu"), 2**20
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"),
+            True,
+        ),
+        (RuntimeError("unable to mmap 4096 bytes: not enough memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, expected):
+    assert is_out_of_memory(error) == expected
+
+
+@pytest.mark.skipif(memory.used_memory(CPU) is None, reason="needs Linux's /proc")
+def test_what_fits_is_measured(monkeypatch):
+    """Steps that take 64 MiB a run, and 640 MiB of which 80 % may be used, beyond what is in use."""
+
+    def step(count):
+        return torch.ones(count * 16 * MEGA).sum()
+
+    monkeypatch.setattr(memory, "free_memory", lambda device: 640 * MEGA)
+    fit, told = fitting(step, 100, CPU)
+    assert 7 <= fit <= 9
+    assert told.endswith("0.6 GiB are free")
+    assert fitting(step, 3, CPU)[0] == 3
+    monkeypatch.setattr(memory, "free_memory", lambda device: MEGA)
+    assert fitting(step, 100, CPU)[0] == 1
+
+
+def test_where_memory_cannot_be_measured_all_runs_are_taken_to_fit(monkeypatch):
+    monkeypatch.setattr(memory, "used_memory", lambda device: None)
+    assert fitting(lambda count: None, 7, CPU) == (7, "not measured")
+
+
+@pytest.mark.parametrize(("count", "at_most", "size"), [(96, 60, 48), (7, 3, 3), (4, 3, 2), (5, 9, 5), (1, 1, 1)])
+def test_chunks_are_about_equal(count, at_most, size):
+    assert in_equal_shares(count, at_most) == size

@@ -1,0 +1,44 @@
+"""The measurement of experiments/speed, as far as it can be tried out small."""
+
+import runpy
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mti.models.sd import StableDiffusion
+
+SCRIPT = Path(__file__).parent.parent / "experiments" / "speed" / "measure.py"
+
+
+@pytest.fixture(scope="module")
+def measure():
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_the_pace_is_that_of_the_usual_step(measure):
+    readings = [(0.0, 0.0), (1.0, 0.5), (2.0, 1.0), (9.0, 2.0), (10.0, 2.5)]
+    assert measure["pace"](readings).tolist() == [1.0, 0.5]
+
+
+def test_the_gpu_part_runs_on_a_small_network_of_the_same_shape(measure):
+    options = Namespace(device="cpu", channels=[32, 32, 32, 32], text=64, at_most=2)
+    found = measure["gpu"](options, peak_tflops=1.0)
+    assert 1 <= found["runs at once"] <= 2
+    assert found["run-steps/s, steady"] > 0
+    assert found["share of the device's peak"] == pytest.approx(found["TFLOP/s"])
+    assert found["TFLOP/s"] > 0
+
+
+def test_the_full_size_network_is_that_of_stable_diffusion(measure, tmp_path):
+    """Its U-Net, not made but counted, has the 859.5 million weights of Stable Diffusion 1.5."""
+    from diffusers import UNet2DConditionModel
+
+    small = measure["full_size"](tmp_path / "small", (32, 32, 32, 32), 64)
+    assert StableDiffusion(str(small), "small").latent_shape == (4, 64, 64)
+    with torch.device("meta"):
+        network = UNet2DConditionModel(
+            sample_size=64, block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=768, attention_head_dim=8
+        )
+    assert sum(weights.numel() for weights in network.parameters()) == 859_520_964

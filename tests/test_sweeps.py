@@ -1,0 +1,229 @@
+"""Multiruns: what a run owes to its company (nothing), and what befalls the others when one fails (nothing)."""
+
+import gc
+import logging
+import random
+import weakref
+
+import pytest
+import torch
+from PIL import Image
+from sweeping import configured
+
+from mti import training
+from mti.images import load_pictures
+from mti.initializers.text import Text
+from mti.inversion import TextualInversion
+from mti.outputs import RunFolder
+from mti.training import invert
+from mti.types import UserError
+
+JOBS = [
+    ("image=teapot",),
+    ("image=teapot", "seed=1", "training.learning_rate=0.02"),
+    ("image=cup", "init.text='the red cat'", "training.weight_decay=0.1"),
+    ("image=cup", "init=star", "seed=2"),
+    ("image=bird", "init.text='a good red teapot'", "training.flip=true", "training.max_grad_norm=0.01"),
+    ("image=bird", "init=class", "init.source=recorded"),
+]
+
+
+def multirun(root, model, jobs, *overrides):
+    """The jobs' configurations, each with a folder of its number."""
+    return [configured(root / str(number), model, *JOBS[number], *overrides) for number in jobs]
+
+
+def curves(root, number):
+    return RunFolder(root / str(number)).metrics()
+
+
+def assert_same(these, others):
+    assert these.keys() == others.keys()
+    for name, curve in these.items():
+        assert curve == pytest.approx(others[name], rel=1e-3), name
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_sd_folder, tmp_path_factory):
+    """Each job trained by itself, as `hydra/launcher=basic` does."""
+    root = tmp_path_factory.mktemp("alone")
+    for number in range(len(JOBS)):
+        assert invert(multirun(root, tiny_sd_folder, [number]))
+    return root
+
+
+@pytest.mark.parametrize("draw", range(4))
+def test_a_run_does_not_depend_on_its_company(tiny_sd_folder, tmp_path, alone, draw):
+    """Random jobs in a random order and in chunks of a random size give the curves that each gives alone."""
+    chance = random.Random(draw)
+    jobs = chance.sample(range(len(JOBS)), chance.randint(2, len(JOBS)))
+    at_once = chance.choice(["null", *range(1, len(jobs) + 1)])
+    assert invert(multirun(tmp_path, tiny_sd_folder, jobs, f"training.runs_at_once={at_once}"))
+    for number in jobs:
+        assert_same(curves(tmp_path, number), curves(alone, number))
+
+
+def test_jobs_that_cannot_share_are_grouped_and_the_log_says_how(tiny_sd_folder, tmp_path, alone, caplog):
+    configs = [
+        configured(tmp_path / "0", tiny_sd_folder, *JOBS[0]),
+        configured(tmp_path / "longer", tiny_sd_folder, "trainer.max_steps=5"),
+        configured(tmp_path / "1", tiny_sd_folder, *JOBS[1]),
+    ]
+    caplog.set_level(logging.INFO)
+    assert invert(configs)
+    assert "group 1 of 2: trainer.max_steps=4; runs: 2" in caplog.text
+    assert "group 2 of 2: trainer.max_steps=5; runs: 1" in caplog.text
+    for number in (0, 1):
+        assert_same(curves(tmp_path, number), curves(alone, number))
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on(tiny_sd_folder, tmp_path, alone, monkeypatch, caplog):
+    """Also in the middle: the halves go on from the last checkpoints."""
+    real, sizes = TextualInversion.training_step, []
+
+    def short(module, step):
+        if step == 3 and len(module.runs) > 1:
+            raise torch.OutOfMemoryError("injected")
+        sizes.append((step, len(module.runs)))
+        return real(module, step)
+
+    monkeypatch.setattr(TextualInversion, "training_step", short)
+    assert invert(multirun(tmp_path, tiny_sd_folder, range(4)))
+    assert caplog.text.count("out of memory with 4 runs at once: going on with half as many") == 1
+    assert caplog.text.count("out of memory with 2 runs at once: going on with half as many") == 1
+    assert [size for step, size in sizes if step == 0] == [4]
+    assert [size for step, size in sizes if step == 3] == [1] * 4
+    for number in range(4):
+        assert_same(curves(tmp_path, number), curves(alone, number))
+
+
+def test_a_run_that_does_not_even_fit_alone_says_what_to_do(tiny_sd_folder, tmp_path, monkeypatch):
+    def short(module, step):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: injected")
+
+    monkeypatch.setattr(TextualInversion, "training_step", short)
+    assert not invert(multirun(tmp_path, tiny_sd_folder, range(2)))
+    for number in range(2):
+        summary = RunFolder(tmp_path / str(number)).summary()
+        assert summary["status"] == "failed"
+        assert summary["reason"].endswith("lower training.batch_size or evaluation.batch_size")
+
+
+def broken_training(monkeypatch, tmp_path):
+    real = TextualInversion.training_step
+
+    def step(module, number):
+        if any(run.seed == 7 for run in module.runs):
+            raise ValueError("injected")
+        return real(module, number)
+
+    monkeypatch.setattr(TextualInversion, "training_step", step)
+    return ["seed=7"], "ValueError: injected"
+
+
+def no_number(monkeypatch, tmp_path):
+    return ["training.learning_rate=1e30"], "non-finite"
+
+
+def broken_picture(monkeypatch, tmp_path):
+    def load(concept, size):
+        if concept.name == "ruined":
+            raise UserError("ruined.png cannot be read")
+        return load_pictures(concept, size)
+
+    path = tmp_path / "ruined.png"
+    Image.new("RGB", (32, 32), "red").save(path)
+    monkeypatch.setattr(training, "load_pictures", load)
+    return [f"image={path}"], "ruined.png cannot be read"
+
+
+def refused_prompt(monkeypatch, tmp_path):
+    return [f"init.text='{'photo ' * 30}'"], "shorten the prompt or the initial text"
+
+
+def failed_download(monkeypatch, tmp_path):
+    return [
+        *("dataset=dreambooth", f"dataset.url=file://{tmp_path}", f"dataset.cache={tmp_path}/cache", "image=backpack")
+    ], "cannot download"
+
+
+def broken_perception(monkeypatch, tmp_path):
+    real = Text.__call__
+
+    def look(self, concept, tokenize):
+        if self.text == "boom":
+            raise ZeroDivisionError("injected")
+        return real(self, concept, tokenize)
+
+    monkeypatch.setattr(Text, "__call__", look)
+    return ["init.text=boom"], "ZeroDivisionError: injected"
+
+
+FAILURES = [broken_training, no_number, broken_picture, refused_prompt, failed_download, broken_perception]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
+def test_a_run_fails_alone_and_with_its_reason(tiny_sd_folder, tmp_path, alone, monkeypatch, capsys, failure):
+    overrides, reason = failure(monkeypatch, tmp_path)
+    bad = configured(tmp_path / "bad", tiny_sd_folder, *overrides)
+    first, second = multirun(tmp_path, tiny_sd_folder, [0, 2])
+    assert not invert([first, bad, second])
+    summary = RunFolder(tmp_path / "bad").summary()
+    assert summary["status"] == "failed"
+    assert reason in summary["reason"]
+    for number in (0, 2):
+        assert_same(curves(tmp_path, number), curves(alone, number))
+    table = capsys.readouterr().out
+    assert (table.count("finished"), table.count("failed")) == (2, 1)
+
+
+def test_a_model_that_is_not_to_be_had_ends_its_group_alone(tiny_sd_folder, tmp_path, monkeypatch):
+    real = training.build
+
+    def build(node):
+        if getattr(node, "name", None) == "absent":
+            raise UserError("model.path=absent/absent cannot be reached")
+        return real(node)
+
+    monkeypatch.setattr(training, "build", build)
+    configs = multirun(tmp_path, tiny_sd_folder, [0])
+    configs.append(configured(tmp_path / "bad", tiny_sd_folder, "model.name=absent"))
+    assert not invert(configs)
+    assert RunFolder(tmp_path / "0").finished
+    assert "cannot be reached" in RunFolder(tmp_path / "bad").summary()["reason"]
+    with pytest.raises(UserError, match="cannot be reached"):
+        invert(configs[1:])
+
+
+def test_a_multirun_on_a_folder_in_use_is_refused(tiny_sd_folder, tmp_path):
+    configs = multirun(tmp_path, tiny_sd_folder, [0, 1])
+    with RunFolder(tmp_path / "1").locked(), pytest.raises(UserError, match=r"1 is in use by process \d+"):
+        invert(configs)
+    assert not RunFolder(tmp_path / "0").finished
+    assert invert(configs)
+
+
+def test_finished_runs_are_skipped_and_only_the_rest_is_trained(tiny_sd_folder, tmp_path, caplog, monkeypatch):
+    assert invert(multirun(tmp_path, tiny_sd_folder, [1]))
+    caplog.set_level(logging.INFO)
+    assert invert(multirun(tmp_path, tiny_sd_folder, [0, 1]))
+    assert caplog.text.count("finished before, skipped") == 1
+    assert "runs: 1; model: tiny" in caplog.text
+
+
+def test_nothing_of_a_chunk_stays_in_memory(tiny_sd_folder, tmp_path, monkeypatch):
+    """When a chunk begins, the module of the one before is gone, and so are its jobs' curves and states."""
+    real, modules, jobs_seen = training.fit, [], []
+
+    def fit(model, jobs, logger):
+        gc.collect()
+        assert [module() for module in modules] == [None] * len(modules)
+        assert not any(job.folder._rows or job.state for job in jobs_seen)
+        jobs_seen.extend(jobs)
+        jobs, module = real(model, jobs, logger)
+        modules.append(weakref.ref(module))
+        return jobs, module
+
+    monkeypatch.setattr(training, "fit", fit)
+    assert invert(multirun(tmp_path, tiny_sd_folder, [0, 1, 2], "training.runs_at_once=1"))
+    assert len(modules) == 3
