@@ -47,7 +47,7 @@ def test_every_figure_is_there_as_png_and_pdf(whole):
     ]
     for name in found["figures"]:
         with Image.open(folder / f"{name}.png") as picture:
-            assert picture.width > 400
+            assert picture.width > 300
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 

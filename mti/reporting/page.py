@@ -18,7 +18,7 @@ from PIL import Image
 from mti.reporting.gallery import Drawn
 from mti.reporting.plots import PAPER_TIMES
 from mti.reporting.statistics import REPLICATES
-from mti.reporting.style import INITIALIZERS, metric_name, step_text
+from mti.reporting.style import INITIALIZERS, metric_name, number, step_text
 
 TEMPLATE = Path(__file__).parent / "page.html"
 PICTURE = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
@@ -116,18 +116,13 @@ def _ends(found: Mapping[str, Any]) -> str:
         row = [label]
         for metric in metrics.values():
             one = metric["initializers"][label]
-            row.append(f"{_value(one['mean'][0])} → {_value(one['mean'][-1])}")
+            row.append(f"{number(one['mean'][0])} → {number(one['mean'][-1])}")
             against = one["difference_to_star"]
             if against and against["low"][-1] is not None:
-                row[-1] += (
-                    f"\n{against['mean'][-1]:+.4f} [{against['low'][-1]:+.4f}, {against['high'][-1]:+.4f}] to star"
-                )
+                low, mean, high = (number(against[part][-1], 3, "+") for part in ("low", "mean", "high"))
+                row[-1] += f"\n{mean} [{low}, {high}] to star"
         rows.append(row)
     return _table(["", *(metric["name"] for metric in metrics.values())], rows)
-
-
-def _value(number: float | None) -> str:
-    return "–" if number is None else f"{number:.4f}"
 
 
 def _levels(found: Mapping[str, Any]) -> str:
@@ -137,7 +132,7 @@ def _levels(found: Mapping[str, Any]) -> str:
         for level, values in levels.items():
             floor = group == "floor"
             name = f"{metric_name(level if floor else group)}, {'autoencoder' if floor else level.replace('_', ' ')}"
-            rows.append([name, *(_value(values.get(label)) for label in found["initializers"])])
+            rows.append([name, *(number(values.get(label)) for label in found["initializers"])])
     return _table(["", *found["initializers"]], rows) if rows else ""
 
 

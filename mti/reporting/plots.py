@@ -134,7 +134,7 @@ def _levels(axes: Axes, levels: Levels, color: dict[str, str]) -> dict[str, floa
             ends[name] = height
         else:
             arrow, edge = ("↑", top) if height > top else ("↓", bottom)
-            name = f"{arrow} {name}, {height:.3f}"
+            name = f"{arrow} {name}, {style.number(height, 3)}"
             ends[name] = edge
         color[name] = shade
     return ends
@@ -203,7 +203,9 @@ def _at_the_end(axes: Axes, measured: Measured, weights: Weights) -> None:
     for x, (name, (mean, low, high)) in enumerate(paired_estimates(measured, weights).items()):
         axes.plot([x, x], [low[-1], high[-1]], color=color[name], linewidth=5, alpha=0.35)
         axes.plot(x, mean[-1], "o", color=color[name], markersize=6.5)
-        axes.annotate(f"{mean[-1]:.3f}", (x, mean[-1]), (9, 0), textcoords="offset points", va="center", size=9.5)
+        axes.annotate(
+            style.number(mean[-1], 3), (x, mean[-1]), (9, 0), textcoords="offset points", va="center", size=9.5
+        )
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.4, len(names) - 0.4)
     for tick, name in zip(axes.get_xticklabels(), names, strict=True):

@@ -23,6 +23,7 @@ NAMES = {
     "mse": "LDM MSE",
     "lpips": "LPIPS",
     "sifid": "SIFID",
+    "fid": "FID",
     "clip_i": "CLIP-I",
     "clip_t": "CLIP-T",
     "dino": "DINO",
@@ -108,6 +109,14 @@ def step_text(value: float | int | None) -> str:
     if value is None or not np.isfinite(value):
         return "not within the run"
     return f"{value:,.1f}".removesuffix(".0") if value < 10 else f"{value:,.0f}"
+
+
+def number(value: float | int | None, digits: int = 4, sign: str = "") -> str:
+    """A measured value with so many digits that matter; None is a dash. `sign="+"` writes a plus too."""
+    if value is None:
+        return "–"
+    form = f"{sign},.0f" if abs(value) >= 10**digits / 10 else f"{sign}.{digits}g"
+    return format(value, form).replace("-", "−")
 
 
 def label_ends(axes: Axes, ends: Mapping[str, float], color: Mapping[str, str], size: float = 10) -> None:

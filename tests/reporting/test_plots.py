@@ -30,7 +30,7 @@ def test_a_curve_has_its_initializers_color_and_name_at_its_end(measured):
     drawn = lines(panels[0, 0])
     for name, values in measured.values.items():
         np.testing.assert_allclose(drawn[style.INITIALIZERS[name]], values[0])
-    assert words(panels[0, 0]).keys() == {"star", "multistar", "caption", "empty prompt", "↑ wrong caption, 9.000"}
+    assert words(panels[0, 0]).keys() == {"star", "multistar", "caption", "empty prompt", "↑ wrong caption, 9"}
     assert 1.2 in [line.get_ydata()[0] for line in panels[0, 0].lines]
     assert panels[0, 0].get_ylim()[1] < 2
 

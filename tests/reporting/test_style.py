@@ -1,6 +1,6 @@
 import pytest
 
-from mti.reporting.style import apart, better, colors, metric_name, step_text
+from mti.reporting.style import apart, better, colors, metric_name, number, step_text
 
 
 def test_the_pockets_scores_are_never_called_the_papers():
@@ -36,3 +36,10 @@ def test_steps_in_words():
     assert [step_text(value) for value in (None, float("inf"), 0.0, 0.66, 12.3, 1218.0)] == [
         *("not within the run", "not within the run", "0", "0.7", "12", "1,218"),
     ]
+
+
+def test_numbers_keep_the_digits_that_matter():
+    assert [number(value) for value in (None, 0.0927512, 0.5, 6305.97, 12345.6)] == [
+        *("–", "0.09275", "0.5", "6,306", "12,346"),
+    ]
+    assert [number(value, 3, "+") for value in (0.00123456, -4567.8)] == ["+0.00123", "−4,568"]
