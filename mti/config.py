@@ -18,7 +18,7 @@ from mti.types import UserError
 
 # Overrides that are folders already, or that change nothing about the result.
 UNNAMED = re.compile(
-    r"^\+*(image|init|seed|experiment|experiment\..*|logger|logger\..*|output_dir|folder|hydra.*"
+    r"^\+*(image|init|seed|experiment|experiment\..*|segmenter\.download|logger|logger\..*|output_dir|folder|hydra.*"
     r"|training\.runs_at_once|evaluation\.batch_size)$"
 )
 # What runs trained together must have in common.
@@ -29,7 +29,7 @@ SHARED = (
 # What may differ between a run and its continuation.
 INCIDENTAL = (
     *("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices"),
-    *("training.runs_at_once", "evaluation.batch_size"),
+    *("training.runs_at_once", "evaluation.batch_size", "segmenter.download", "init.use.focus.segmenter.download"),
 )
 # What may be left to the program, as null.
 OPTIONAL = ("training.runs_at_once", "training.max_grad_norm")
@@ -118,6 +118,11 @@ def _faults(config: DictConfig) -> Iterable[str]:
         fault = _refusal(lambda node=node: getattr(build(node), "check", lambda: None)())
         if fault:
             yield f"metrics: {name}: {fault}"
+        if getattr(build(node), "judges", "") == "personalization" and not config.personalization.steps:
+            yield (
+                f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
+                "say after how many updates, such as personalization.steps=[100]"
+            )
     for name, least in LEAST.items():
         value = OmegaConf.select(config, name)
         if not (isinstance(value, int | float) and value >= least) and not (value is None and name in OPTIONAL):

@@ -74,9 +74,10 @@ class Job:
         """Write what a trained run leaves behind: tokens, the picture that shows it, and last its summary."""
         self.folder.flush()
         self.folder.write_tokens(rows, f"<{self.concept.name}>")
+        picture = read_picture(self.concept.pictures[0])
+        self.folder.save_input(picture)
         samples = {step: self.folder.pictures(step) for step in self.folder.sampled_steps() if step <= steps}
         if samples:
-            picture = read_picture(self.concept.pictures[0])
             self.folder.save_comparison(comparison(picture, samples, self.title, self.text))
         if failure:
             self.fail(failure)

@@ -2,6 +2,7 @@
 
     config.yaml               the run's whole configuration
     text.json                 the initial text, its tokens and where it came from
+    text/<name>.png           what was clicked: the mask, the crop that was looked at, an overlay
     metrics.csv               a row per step, a column per measured value
     tokens.safetensors        the learned rows
     samples/<step>/<i>.png    what the model draws after that many steps
@@ -9,6 +10,7 @@
     calibration.json          what the curves are to be seen beside
     checkpoints/last.safetensors   all that is needed to go on: rows, optimizer state, step; previous.safetensors
                                    is the one before it
+    input.png                 the concept's picture, small
     comparison.png            the input beside the samples
     summary.json              written last of all: how the run ended
 
@@ -38,8 +40,21 @@ from torch import Tensor
 from mti.exports import load_tokens, save_tokens
 from mti.types import InitialText, UserError
 
+INPUT_SIZE = 512  # pixels
+
 Curve = dict[int, float]
 """A measured value at each step where it was measured, in the order of the steps."""
+
+
+def run_folders(root: Path) -> list[RunFolder]:
+    """All run folders at or below a folder, in the order of their paths."""
+    found = []
+    for place, inner, files in os.walk(root):
+        inner.sort()
+        if "config.yaml" in files:
+            found.append(RunFolder(Path(place)))
+            inner.clear()  # loggers keep files of the same name further in
+    return found
 
 
 @contextmanager
@@ -104,15 +119,21 @@ class RunFolder:
         return self._existing("config.yaml").read_text()
 
     def write_text(self, initial: InitialText, tokens: Sequence[str]) -> None:
-        """Keep the initial text and the names of its tokens."""
+        """Keep the initial text, the names of its tokens, and the pictures that belong to it."""
+        if initial.pictures:
+            with atomic(self.path / "text") as draft:
+                draft.mkdir()
+                for name, picture in initial.pictures.items():
+                    picture.save(draft / f"{name}.png")
         record = {"text": initial.text, "tokens": list(tokens), "source": initial.source, "raw": initial.raw}
         self._write_json("text.json", {**record, "details": dict(initial.details)})
 
     def read_text(self) -> tuple[InitialText, list[str]]:
-        """The initial text and the names of its tokens."""
+        """The initial text, with its pictures, and the names of its tokens."""
         record = json.loads(self._existing("text.json").read_text())
         tokens = record.pop("tokens")
-        return InitialText(**record), tokens
+        pictures = {path.stem: _load(path) for path in sorted((self.path / "text").glob("*.png"))}
+        return InitialText(**record, pictures=pictures), tokens
 
     # ---------------------------------------------------------------------------------- measurements
 
@@ -202,6 +223,18 @@ class RunFolder:
 
     def _samples(self, step: int) -> Path:
         return self.path / "samples" / f"{step:05d}"
+
+    def save_input(self, picture: Image.Image) -> None:
+        """Keep the concept's picture, at most 512 pixels wide and high."""
+        small = picture.convert("RGB")
+        small.thumbnail((INPUT_SIZE, INPUT_SIZE))
+        with atomic(self.path / "input.png") as draft:
+            small.save(draft, "PNG")
+
+    def input(self) -> Image.Image | None:
+        """The concept's picture; None if none is kept."""
+        path = self.path / "input.png"
+        return _load(path) if path.exists() else None
 
     def save_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
         """Keep what the model draws for each personalization prompt after `step` updates."""

@@ -25,6 +25,18 @@ def quiet_transformers() -> Iterator[None]:
 
 
 @contextmanager
+def quiet_timm() -> Iterator[None]:
+    """No lines of timm's about where weights are loaded from."""
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
 def quiet_lightning() -> Iterator[None]:
     """No advice of Lightning's about data loaders, devices and its other products."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

@@ -109,6 +109,9 @@ def plan(config: DictConfig, locks: ExitStack) -> Job:
     if job.state:
         job.initial, _ = folder.read_text()
         log.info("interrupted before, resumed at step %d: %s", job.start, folder.path)
+    check_initializer = getattr(build(config.init.use), "check", None)
+    if check_initializer:
+        check_initializer(job.concept)
     folder.write_config(OmegaConf.to_yaml(config, resolve=True))
     return job
 

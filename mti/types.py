@@ -40,11 +40,16 @@ class InitialText:
     source: str  # "fixed", "given", "recorded", or the name of the model that looked at the picture
     raw: str  # as it came, before it was cleaned
     details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # what was looked at: "mask", "crop", "overlay"
 
 
 @runtime_checkable
 class Initializer(Protocol):
-    """Chooses the initial text of a concept."""
+    """Chooses the initial text of a concept.
+
+    It may have a method `check(concept)` that raises a `UserError` for what can be known to go wrong
+    before any weights are loaded.
+    """
 
     def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText:
         """The text; `tokenize` is the diffusion model's."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {"types", "templates", "downloads", "pocket_weights", "images", "quiet"}
+LEAVES = {"types", "on_disk", "templates", "downloads", "pocket_weights", "images", "quiet"}
 CORE = {"tokens", "loss", "noise", "outputs", "exports"}
+REPORT = {"report", "reporting", "dashboard"}
 ROOMS = {"models", "initializers", "perception", "metrics"}
 
 
@@ -57,6 +58,16 @@ def test_nothing_but_pocket_imports_pocket_and_the_rooms_are_reached_through_hyd
         assert "pocket" not in reached
     if room not in ROOMS | {"pocket"}:
         assert not reached & ROOMS
+
+
+def test_the_report_reads_run_folders_only_and_is_read_by_nothing():
+    for path in EVERY_FILE:
+        reached = {name.split(".")[0] for name in imported(path)}
+        if path.relative_to(ROOT).parts[1].removesuffix(".py") in REPORT:
+            assert reached <= {"outputs", "types", "reporting"}, path
+        else:
+            assert not reached & REPORT, path
+            assert "import matplotlib" not in path.read_text(), path
 
 
 def test_the_launcher_reaches_only_the_entry():

@@ -36,6 +36,16 @@ def test_texts_make_safe_and_distinct_folders():
     assert one.count("/") == 4
 
 
+def test_clicks_make_folders_of_their_own():
+    names = ["init.click=[30,30]", "init.click=[3,30]", "init.click=[[30,30]]", "init.box=[1,2,30,40]"]
+    folders = [composed(name).folder for name in names]
+    assert len({*folders, composed().folder}) == 5
+    assert folders[0].startswith("outputs/default/teapot/caption/s0+init.click-_30_30_-")
+    real = ["segmenter=sam_vit_b", "init.click=[30,30]"]
+    assert composed(*real, "segmenter.download=true").folder == composed(*real).folder
+    assert changes(composed(*real), composed(*real, "segmenter.download=true")) == []
+
+
 def test_pictures_of_one_name_in_two_places_have_two_folders():
     assert composed("image=a/mug.png").folder != composed("image=b/mug.png").folder
 
@@ -52,6 +62,7 @@ def test_a_model_brings_what_belongs_to_it_and_each_can_be_overridden(model):
     assert "paper" in config.dataset.cache
     assert config.captioner.path != "pocket:captioner"
     assert config.trainer.max_steps == 5000
+    assert config.segmenter.architecture == "vit_h"
     config = composed(f"model={model}", "dataset=pocket", "captioner=pocket", "trainer.max_steps=9")
     assert config.captioner.path == "pocket:captioner"
     assert config.trainer.max_steps == 9

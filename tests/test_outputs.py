@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mti.outputs import RunFolder, atomic
+from mti.outputs import RunFolder, atomic, run_folders
 from mti.types import InitialText, UserError
 
 
@@ -33,6 +33,20 @@ def test_text_comes_back(folder):
     initial = InitialText("café mug", "model", "a café mug.", {"scores": [0.5, 0.25]})
     folder.write_text(initial, ["café</w>", "mug</w>"])
     assert folder.read_text() == (initial, ["café</w>", "mug</w>"])
+
+
+def test_the_pictures_of_a_text_lie_beside_it_and_come_back(folder):
+    pictures = {"mask": Image.new("1", (5, 4), 1), "crop": Image.new("RGB", (3, 2), "red")}
+    folder.write_text(InitialText("pot", "model", "pot", {"score": 0.5}, pictures), ["pot"])
+    assert "pictures" not in (folder.path / "text.json").read_text()
+    assert sorted(path.name for path in (folder.path / "text").iterdir()) == ["crop.png", "mask.png"]
+    read, tokens = folder.read_text()
+    assert {name: (picture.size, picture.getpixel((0, 0))) for name, picture in read.pictures.items()} == {
+        "mask": ((5, 4), (255, 255, 255)),
+        "crop": ((3, 2), (255, 0, 0)),
+    }
+    folder.write_text(read, tokens)  # as a resumed run does
+    assert sorted(path.name for path in (folder.path / "text").iterdir()) == ["crop.png", "mask.png"]
 
 
 def test_config_comes_back(folder):
@@ -89,6 +103,21 @@ def test_pictures_of_a_step_replace_each_other(folder):
     assert len(folder.pictures(100)) == 1
     assert folder.sampled_steps() == [0, 100]
     assert (folder.path / "samples" / "00100" / "0.png").exists()
+
+
+def test_the_input_comes_back_small(folder):
+    assert folder.input() is None
+    folder.save_input(Image.new("RGBA", (1024, 256), (255, 0, 0)))
+    assert folder.input().size == (512, 128)
+    assert folder.input().getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_run_folders_are_found_and_not_looked_into(tmp_path):
+    for name in ("b/run", "a/run", "a/run/wandb/files", "c"):
+        RunFolder(tmp_path / name).write_config("")
+    (tmp_path / "d").mkdir()
+    assert [folder.path for folder in run_folders(tmp_path)] == [tmp_path / "a/run", tmp_path / "b/run", tmp_path / "c"]
+    assert [folder.path for folder in run_folders(tmp_path / "c")] == [tmp_path / "c"]
 
 
 def test_tokens_come_back(folder):

@@ -5,16 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from PIL import Image
 
 from mti.config import build
 from mti.images import load_pictures, read_picture
 from mti.outputs import RunFolder
+from mti.perception.clicks import Clicks
+from mti.pocket import train_segmenter, world
 from mti.pocket_weights import WEIGHTS
 
 ROOT = Path(__file__).parent.parent
+CLICK, BOX = train_segmenter.Form(1, 0, False, 1), train_segmenter.Form(0, 0, True, 1)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,46 @@ def test_classifier_and_captioner_know_the_concepts(config):
         right_caption += concept.recorded["class"] in captioner(picture)[0].text
     assert right_class >= 10
     assert right_caption >= 9
+
+
+@pytest.mark.skipif(not world.FONT.exists(), reason="drawing needs Debian's fonts-noto-color-emoji")
+@pytest.mark.parametrize("form", [CLICK, BOX])
+def test_the_segmenter_finds_the_clicked_thing_on_unseen_drawings(config, form):
+    segment, generator = build(config.segmenter), torch.Generator().manual_seed(1)
+    scores = []
+    for index in range(2000, 2060):
+        picture, things = train_segmenter.drawing("test", index, pair=False)
+        mask = torch.from_numpy(things == 1)[None]
+        asked = train_segmenter.prompts(mask, form, generator)
+        points = () if asked.points is None else tuple((x, y) for x, y in asked.points[0].tolist())
+        box = None if asked.boxes is None else tuple(asked.boxes[0].tolist())
+        found = segment(Image.fromarray(picture), Clicks(points, (), box))
+        scores.append(train_segmenter.iou(torch.from_numpy(found.mask), mask[0]).item())
+    assert np.mean(scores) >= 0.85
+
+
+def test_a_click_on_the_teapot(tmp_path):
+    """`init=caption init.click=[120,140] image=teapot`, and what it leaves in the run folder."""
+    few = ["trainer.max_steps=2", "evaluation.samples=2", "evaluation.pictures=0", "logger=csv"]
+    command = [sys.executable, "-m", "mti.run", "init=caption", "init.click=[120,140]", "image=teapot", *few]
+    done = subprocess.run([*command, f"folder={tmp_path}"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    folder = RunFolder(tmp_path)
+    assert folder.finished
+    initial, tokens = folder.read_text()
+    assert "teapot" in initial.text
+    assert "background" in initial.raw
+    assert "background" not in initial.text
+    assert len(tokens) == len(initial.text.split())
+    assert initial.details["click"]["inside"] == [[120, 140]]
+    assert 0.15 < initial.details["click"]["area"] < 0.45
+    assert initial.details["click"]["score"] > 0.5
+    mask, crop = (np.asarray(initial.pictures[name]) for name in ("mask", "crop"))
+    assert mask.shape == (256, 256, 3)
+    assert mask[140, 120, 0] == 255
+    assert mask[[0, 0, -1, -1], [0, -1, 0, -1]].max() == 0
+    assert (crop[0, 0] == 255).all()
+    assert initial.pictures["overlay"].size == (512, 512)
 
 
 def test_the_readmes_command(tmp_path):

@@ -8,9 +8,6 @@ from mti.types import Concept, InitialText, Tokenize
 class Star:
     """A single `*`."""
 
-    def __init__(self, name: str = "star") -> None:
-        self.name = name
-
     def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText:
         """The same for every concept."""
         return InitialText("*", "fixed", "*")

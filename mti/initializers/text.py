@@ -8,8 +8,7 @@ from mti.types import Concept, InitialText, Tokenize, UserError
 class Text:
     """The given text, as it is. `UserError` if there is none."""
 
-    def __init__(self, text: str | int | float | None, name: str = "text") -> None:
-        self.name = name
+    def __init__(self, text: str | int | float | None) -> None:
         self.raw = "" if text is None else str(text)
         self.text = " ".join(self.raw.split())
         if not self.text:

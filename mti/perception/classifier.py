@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mti.perception.hub import model_folder
 from mti.pocket_weights import weights_path
+from mti.quiet import quiet_timm
 from mti.types import Guess, UserError
 
 
@@ -46,7 +47,8 @@ def load(path: str) -> tuple[nn.Module, Callable[[Image.Image], Tensor], list[st
     """A classifier with its preprocessing and its labels. `UserError` if it cannot be had."""
     known = timm.get_pretrained_cfg(path, allow_unregistered=True)
     folder = model_folder((known and known.hf_hub_id) or path)
-    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    with quiet_timm():
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)
     return model, transform, label_names(model.pretrained_cfg)  # pyright: ignore[reportArgumentType]
 

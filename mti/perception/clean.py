@@ -14,6 +14,11 @@ _PREFIX = re.compile(
     r"(?:an?\s+|the\s+)?(?:close ?-?up\s+)?(?:picture|image|photo|photograph|close ?-?up)\s+of\s+",
     re.IGNORECASE,
 )
+_WHITE = re.compile(
+    r",?\s+(?:isolated |sitting |standing |shown )?(?:on|in|against|over|with|in front of)\s+"
+    r"(?:an?\s+|the\s+)?(?:plain\s+|solid\s+|pure\s+|clean\s+)?white\s+(?:background|backdrop)\b",
+    re.IGNORECASE,
+)
 
 
 def clean(text: str) -> str:
@@ -41,6 +46,14 @@ def without_spacing(text: str) -> str:
 def without_prefix(text: str) -> str:
     """Without "a picture of", "an image of", "there is a close-up photo of" and the like."""
     return _PREFIX.sub("", text)
+
+
+def without_white_background(text: str) -> str:
+    """Without "on a white background": of a thing that was cut out, that says nothing about the picture.
+
+    A text that is nothing else stays.
+    """
+    return _WHITE.sub("", text).strip(" ,") or text
 
 
 def without_repeats(text: str) -> str:

@@ -43,6 +43,13 @@ def test_scores_are_the_models_softmax(folder):
     assert TimmClassifier(folder, top=1)(picture)[0].score == pytest.approx(expected, abs=1e-5)
 
 
+def test_loading_says_nothing(folder, caplog):
+    classifier.load.cache_clear()
+    with caplog.at_level("INFO"):
+        TimmClassifier(folder)(Image.new("RGB", (32, 32)))
+    assert caplog.messages == []
+
+
 def test_only_the_top_is_given(folder):
     assert len(TimmClassifier(folder, top=2)(Image.new("RGB", (32, 32)))) == 2
 

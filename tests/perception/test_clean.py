@@ -1,6 +1,13 @@
 import pytest
 
-from mti.perception.clean import clean, without_markers, without_prefix, without_repeats, without_spacing
+from mti.perception.clean import (
+    clean,
+    without_markers,
+    without_prefix,
+    without_repeats,
+    without_spacing,
+    without_white_background,
+)
 from mti.types import UserError
 
 
@@ -60,3 +67,19 @@ def test_spacing():
 )
 def test_repeats_are_said_once(text, once):
     assert without_repeats(text) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "thing"),
+    [
+        ("a red teapot on a white background", "a red teapot"),
+        ("a cup, isolated on white background", "a cup"),
+        ("a toy car against a plain white backdrop", "a toy car"),
+        ("a bird in front of a white background with a shadow", "a bird with a shadow"),
+        ("a white mug on a blue background", "a white mug on a blue background"),
+        ("a clock on a white wall", "a clock on a white wall"),
+        ("a white background", "a white background"),
+    ],
+)
+def test_the_white_of_a_cut_out_thing_is_not_told(text, thing):
+    assert without_white_background(text) == thing

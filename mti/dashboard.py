@@ -1,0 +1,103 @@
+"""A W&B workspace that compares the initializers: `python -m mti.dashboard entity=… project=… experiment=paper`.
+
+It shows what `mti.report` shows, while runs are still going on: every panel averages over pictures and
+seeds by initializer. Needs an account and `pip install 'mti[dashboard]'`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from omegaconf import DictConfig
+
+from mti.reporting.style import INITIALIZERS
+
+if TYPE_CHECKING:
+    import wandb_workspaces.workspaces as ws
+
+INITIALIZER = "init.name"  # where a run's configuration has it
+PANELS = {
+    "Loss": {
+        "Evaluation loss": "^eval/mse$",
+        "Training loss, smoothed": "^train/mse$",
+    },
+    "Generated pictures": {
+        "LPIPS": "^eval/lpips(_pocket)?$",
+        "SIFID": "^eval/sifid(_pocket)?$",
+        "CLIP-I and DINO": "^eval/(clip_i|dino)$",
+        "CLIP-T": "^eval/clip_t$",
+    },
+}
+"""Sections and their panels, each with the metrics it shows: a pattern, as models have metrics of their own."""
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="dashboard")
+def main(config: DictConfig) -> None:
+    """Make the workspace and say where it is. Ends with 2 where that cannot be done."""
+    try:
+        print(workspace(config.entity, config.project, config.experiment, config.name).save().url)
+    except ImportError:
+        print("mti: the dashboard needs the package wandb-workspaces: pip install 'mti[dashboard]'", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:  # whatever stands between here and the server
+        reason = " ".join(str(error).split())
+        print(f"mti: W&B has not taken the workspace ({type(error).__name__}: {reason})", file=sys.stderr)
+        sys.exit(2)
+
+
+def workspace(entity: str, project: str, experiment: str | None = None, name: str | None = None) -> ws.Workspace:
+    """The workspace, not saved yet; making it asks no server."""
+    import wandb_workspaces.expr as expr
+    import wandb_workspaces.reports.v2 as wr
+    import wandb_workspaces.workspaces as ws
+
+    sections = [
+        ws.Section(name=title, panels=[_curve(shown, pattern) for shown, pattern in panels.items()], is_open=True)
+        for title, panels in PANELS.items()
+    ]
+    end = wr.BarPlot(
+        title="Evaluation loss at the end",
+        metrics=["eval/mse"],
+        groupby=wr.Config(INITIALIZER),
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stderr",
+    )
+    sections[0].panels.append(end)
+    samples = wr.MediaBrowser(title="Samples", media_keys=["samples"], num_columns=6)
+    sections.append(ws.Section(name="Samples", panels=[samples], is_open=True))
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=name or ("Initializers" if experiment is None else f"Initializers: {experiment}"),
+        sections=sections,
+        settings=ws.WorkspaceSettings(x_axis="step", max_runs=100),
+        runset_settings=ws.RunsetSettings(
+            filters=expr.And(expr.Metric("Group") == experiment) if experiment else "",
+            groupby=[expr.Config(INITIALIZER)],
+            group_colors={**INITIALIZERS},
+            pinned_columns=["summary:eval/mse", "config:image", "config:seed"],
+        ),
+    )
+
+
+def _curve(title: str, pattern: str) -> Any:
+    """Mean and standard error by initializer, over steps."""
+    import wandb_workspaces.reports.v2 as wr
+
+    return wr.LinePlot(
+        title=title,
+        x="step",
+        metric_regex=pattern,
+        groupby=wr.Config(INITIALIZER),
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stderr",
+        smoothing_factor=0.9 if "smoothed" in title else None,
+        smoothing_type="exponential" if "smoothed" in title else None,
+        max_runs_to_show=100,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""How well generated pictures follow their prompts: cosines of CLIP's embeddings (CLIP-T)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mti.metrics.image_similarity import PictureEmbedding
+
+
+@runtime_checkable
+class TextEmbedding(PictureEmbedding, Protocol):
+    """A network that turns pictures and texts into vectors of one space."""
+
+    def texts(self, texts: Sequence[str]) -> Float[Tensor, "batch embedding"]:
+        """Unit vectors of texts."""
+        ...
+
+
+class TextSimilarity:
+    """The cosine of a generated picture's embedding and that of its prompt without the placeholders.
+
+    CLIP-T of DreamBooth (Ruiz et al., 2023, section 4.2), the text as rinongal/textual_inversion's
+    evaluation/clip_eval.py takes it. Higher is better; says how editable the concept is.
+    """
+
+    judges = "personalization"
+
+    def __init__(self, embedding: TextEmbedding, name: str, batch_size: int = 32) -> None:
+        self.embedding = embedding
+        self.name = name
+        self.batch_size = batch_size
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What a score depends on."""
+        return {"metric": "cosine of picture and prompt without placeholders", "version": 1, **self.embedding.record()}
+
+    def check(self) -> None:
+        """Raise a `UserError` if the network's weights are missing."""
+        self.embedding.check()
+
+    def __call__(
+        self,
+        generated: Float[Tensor, "generated 3 height width"],
+        reference: Float[Tensor, "reference 3 height width"],
+        prompts: Sequence[str],
+    ) -> dict[str, Float[Tensor, " generated"]]:
+        """One similarity for each generated picture, in [-1, 1]."""
+        vectors = torch.cat([self.embedding.pictures(part) for part in generated.split(self.batch_size)])
+        texts = self.embedding.texts([without_placeholders(prompt) for prompt in prompts])
+        return {self.name: (vectors * texts).sum(1)}
+
+
+def without_placeholders(prompt: str) -> str:
+    """ "Elmo holding a {}" to "Elmo holding a"."""
+    return " ".join(prompt.replace("{}", " ").split())

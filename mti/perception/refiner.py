@@ -1,0 +1,165 @@
+"""Optional: a language model rewrites the caption, as in Caption-Anything (there ChatGPT; arXiv:2305.02677).
+
+A refiner raises a `UserError` when it has no answer; whoever asks keeps the caption as it is then.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import urllib.request
+from abc import ABC, abstractmethod
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mti.perception.clean import clean
+from mti.perception.hub import model_folder
+from mti.quiet import quiet_transformers
+from mti.types import UserError
+
+OPENAI = "https://api.openai.com/v1"
+
+
+class Refiner(ABC):
+    """Asks a language model for a caption of at most `length` words in a `language`.
+
+    `factual` asks for plain facts, without sentiment, opinion or imagination.
+    """
+
+    name: str
+
+    def __init__(self, length: int, factual: bool, language: str) -> None:
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise UserError(f"refiner.length={length}: expected a number of words of at least 1")
+        self.length = length
+        self.factual = factual
+        self.language = language
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise a `UserError` for what is known to be missing before it is asked."""
+
+    @abstractmethod
+    def answer(self, request: str) -> str:
+        """What the language model says. `UserError` if it says nothing."""
+
+    def __call__(self, caption: str) -> str:
+        """The rewritten caption, as the model wrote it, a single line.
+
+        Raises:
+            UserError: there is no answer, or one more than twice as long as was asked for.
+        """
+        lines = [line.strip() for line in self.answer(self.request(caption)).splitlines() if line.strip()]
+        if not lines:
+            raise UserError(f"{self.name} gave an empty answer")
+        words = len(lines[0].split())
+        if words > 2 * self.length:
+            raise UserError(f"{self.name} answered with {words} words where at most {self.length} were asked for")
+        clean(lines[0])
+        return lines[0]
+
+    def request(self, caption: str) -> str:
+        """What the language model is asked."""
+        style = "Say nothing but the facts: no feelings, no opinion, nothing imagined. " if self.factual else ""
+        return (
+            f"Rewrite the description of a picture's object as one phrase in {self.language} of at most {self.length} "
+            f"words. {style}Add nothing that the description does not say. Answer with the phrase alone.\n"
+            f"Description: {caption}"
+        )
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """No redirects: the key would go along to wherever they lead."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class OpenAIRefiner(Refiner):
+    """A model behind an OpenAI-compatible endpoint, asked at temperature 0.
+
+    The endpoint is OPENAI_BASE_URL, or OpenAI's own; the key is OPENAI_API_KEY. Both are read from the
+    environment when the model is asked, and neither is ever part of a message or a result.
+    """
+
+    def __init__(
+        self, model: str, timeout: int | float = 30, length: int = 15, factual: bool = True, language: str = "English"
+    ) -> None:
+        super().__init__(length, factual, language)
+        self.model = model
+        self.name = f"openai:{model}"
+        self.timeout = timeout
+
+    def check(self) -> None:
+        """See `Refiner`."""
+        base = os.environ.get("OPENAI_BASE_URL", "")
+        if not base and not os.environ.get("OPENAI_API_KEY"):
+            raise UserError(
+                "refiner=openai has nobody to ask: set OPENAI_API_KEY in the environment, or OPENAI_BASE_URL for a "
+                "server of your own"
+            )
+        if base and not base.startswith(("http://", "https://")):
+            raise UserError("OPENAI_BASE_URL in the environment is no address that starts with http:// or https://")
+
+    def answer(self, request: str) -> str:
+        """See `Refiner`."""
+        self.check()
+        key = os.environ.get("OPENAI_API_KEY")
+        body = {"model": self.model, "messages": [{"role": "user", "content": request}], "temperature": 0}
+        try:
+            call = urllib.request.Request(
+                f"{(os.environ.get('OPENAI_BASE_URL') or OPENAI).rstrip('/')}/chat/completions",
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
+            )
+            with urllib.request.build_opener(_Stay).open(call, timeout=self.timeout) as response:
+                return str(json.load(response)["choices"][0]["message"]["content"] or "")
+        except HTTPError as error:
+            error.close()  # it holds the connection
+            raise UserError(f"{self.name}: the endpoint answers with HTTP status {error.code}") from None
+        except (URLError, TimeoutError) as error:
+            reason = getattr(error, "reason", error)
+            raise UserError(f"{self.name}: the endpoint cannot be reached ({type(reason).__name__})") from None
+        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{self.name}: the endpoint's answer cannot be read ({type(error).__name__})") from None
+
+
+class LocalRefiner(Refiner):
+    """A causal language model of transformers: its hub name, or a folder; decoded greedily, on the CPU.
+
+    It is loaded, or downloaded, when it is first asked.
+    """
+
+    def __init__(self, path: str, length: int = 15, factual: bool = True, language: str = "English") -> None:
+        super().__init__(length, factual, language)
+        self.name = path
+
+    def check(self) -> None:
+        """See `Refiner`: whether there is such a model is known when it is loaded."""
+
+    def answer(self, request: str) -> str:
+        """See `Refiner`."""
+        tokenizer, model = load(self.name)
+        if tokenizer.chat_template:
+            chat = [{"role": "user", "content": request}]
+            inputs = tokenizer.apply_chat_template(
+                chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            )
+        else:
+            inputs = tokenizer(f"{request}\nPhrase:", return_tensors="pt")
+        with torch.no_grad(), quiet_transformers():
+            ids = model.generate(**inputs, max_new_tokens=4 * self.length, do_sample=False)
+        return tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+@functools.lru_cache(maxsize=1)
+def load(path: str) -> tuple[Any, Any]:
+    """A language model's tokenizer and the model itself. `UserError` if it cannot be had."""
+    folder = model_folder(path)
+    with quiet_transformers():
+        return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()

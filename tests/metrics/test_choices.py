@@ -1,0 +1,52 @@
+"""The yaml files: each is a metric, or several by name."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from mti.types import Metric
+
+CONF = Path(__file__).parents[2] / "conf"
+ALL = sorted(path.stem for path in (CONF / "metrics").glob("*.yaml"))
+PERSONALIZATION = {"clip_i", "clip_t", "dino"}
+
+
+def metrics(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("run", overrides=[*overrides, "hydra/launcher=basic"])
+    return OmegaConf.to_container(config.metrics)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_choice_is_metrics_by_name(name):
+    for key, node in metrics(f"metrics={name}").items():
+        metric = instantiate(node)
+        assert isinstance(metric, Metric)
+        assert metric.name == key
+        judged = getattr(metric, "judges", "reconstruction")
+        assert judged == ("personalization" if key in PERSONALIZATION else "reconstruction")
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ("none", set()),
+        ("pocket", {"lpips_pocket", "sifid_pocket"}),
+        ("paper", {"lpips", "sifid"}),
+        ("dreambooth", PERSONALIZATION),
+        ("lpips", {"lpips"}),
+        ("[paper,dreambooth]", {"lpips", "sifid"} | PERSONALIZATION),
+        ("[pocket,fid]", {"lpips_pocket", "sifid_pocket", "fid"}),
+        ("[none]", set()),
+    ],
+)
+def test_one_choice_or_several(choice, names):
+    assert set(metrics(f"metrics={choice}")) == names
+
+
+def test_what_comes_along_lacks_nothing():
+    for node in metrics("metrics=pocket").values():
+        instantiate(node).check()

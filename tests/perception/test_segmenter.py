@@ -1,0 +1,147 @@
+import hashlib
+import http.server
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from segment_anything import SamPredictor
+
+from mti.perception import segmenter
+from mti.perception.clicks import Clicks
+from mti.perception.segmenter import SamSegmenter, build_sam
+from mti.types import UserError
+
+ARCHITECTURE = {
+    "image_size": 32,
+    "patch_size": 8,
+    "encoder_width": 16,
+    "encoder_depth": 1,
+    "encoder_heads": 2,
+    "encoder_global_blocks": [0],
+    "encoder_window": 2,
+    "decoder_width": 16,
+    "decoder_depth": 1,
+    "decoder_heads": 2,
+    "decoder_mlp_width": 16,
+    "pixel_mean": [127.5, 127.5, 127.5],
+    "pixel_std": [127.5, 127.5, 127.5],
+}
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 50, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def sam():
+    torch.manual_seed(0)
+    return build_sam(ARCHITECTURE).eval()
+
+
+@pytest.fixture
+def folder(sam, tmp_path):
+    save_file({name: tensor.half() for name, tensor in sam.state_dict().items()}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(ARCHITECTURE))
+    return tmp_path
+
+
+@pytest.fixture
+def checkpoint(sam, tmp_path, monkeypatch):
+    """A checkpoint file, and a vit_b of its size."""
+    monkeypatch.setitem(segmenter.sam_model_registry, "vit_b", lambda: build_sam(ARCHITECTURE))
+    torch.save(sam.state_dict(), tmp_path / "sam.pth")
+    return tmp_path / "sam.pth"
+
+
+PROMPTS = [
+    Clicks(((20, 10),)),
+    Clicks(((20, 10), (22, 12)), ((1, 1),)),
+    Clicks(box=(5, 5, 30, 20)),
+    Clicks(((20, 10),), (), (5, 5, 30, 20)),
+]
+
+
+@pytest.mark.parametrize("clicks", PROMPTS, ids=str)
+def test_the_mask_is_the_best_of_the_predictors(sam, checkpoint, clicks):
+    predictor = SamPredictor(sam)
+    predictor.set_image(np.asarray(PICTURE))
+    points = [*clicks.inside, *clicks.outside]
+    masks, scores, _ = predictor.predict(
+        np.array(points) if points else None,
+        np.array([1] * len(clicks.inside) + [0] * len(clicks.outside)) if points else None,
+        np.array(clicks.box) if clicks.box else None,
+        multimask_output=True,
+    )
+    found = SamSegmenter(str(checkpoint), "vit_b")(PICTURE, clicks)
+    assert found.mask.shape == (30, 50)
+    assert found.mask.dtype == bool
+    assert np.array_equal(found.mask, masks[scores.argmax()])
+    assert found.score == pytest.approx(scores.max())
+
+
+def test_a_folder_with_half_precision_weights_runs_in_full(folder):
+    found = SamSegmenter(str(folder))(PICTURE, PROMPTS[0])
+    assert found.mask.shape == (30, 50)
+    sam = segmenter.load(str(folder), None)
+    assert {parameter.dtype for parameter in sam.parameters()} == {torch.float32}
+    assert not any(parameter.requires_grad for parameter in sam.parameters())
+
+
+def test_a_checkpoint_that_is_code_is_not_run(checkpoint):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("trapped",))
+
+    torch.save({"trap": Trap()}, checkpoint)
+    with pytest.raises(UserError, match=r"sam.pth is not what a segmenter \(vit_b\) is loaded from, UnpicklingError"):
+        SamSegmenter(str(checkpoint), "vit_b")(PICTURE, PROMPTS[0])
+
+
+def test_another_architectures_checkpoint_is_one_line(checkpoint):
+    torch.save({"weight": torch.zeros(1)}, checkpoint)
+    with pytest.raises(UserError, match=r"is not what a segmenter \(vit_b\) is loaded from, RuntimeError") as error:
+        SamSegmenter(str(checkpoint), "vit_b")(PICTURE, PROMPTS[0])
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_weights_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"is not what a segmenter \(config.json and model.safetensors\) is loaded"):
+        SamSegmenter(str(tmp_path))(PICTURE, PROMPTS[0])
+
+
+def test_an_unknown_architecture_is_refused_at_once():
+    with pytest.raises(UserError, match=r"segmenter.architecture=vit_x: expected vit_b, vit_l or vit_h"):
+        SamSegmenter("x.pth", "vit_x")
+
+
+def test_a_missing_checkpoint_is_told_with_the_way_to_it(tmp_path):
+    missing = SamSegmenter(str(tmp_path / "sam.pth"), "vit_b", "http://127.0.0.1/sam.pth", "0" * 64)
+    way = r"there is no .*sam.pth; download it from http://127.0.0.1/sam.pth with segmenter.download=true"
+    for ask in (missing.check, lambda: missing(PICTURE, PROMPTS[0])):
+        with pytest.raises(UserError, match=way):
+            ask()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_downloaded_when_asked_for_and_checked(checkpoint, tmp_path):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(tmp_path))
+
+        def log_message(self, *_):
+            pass
+
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/sam.pth"
+        wrong = SamSegmenter(str(tmp_path / "a.pth"), "vit_b", url, "0" * 64, download=True)
+        wrong.check()
+        with pytest.raises(UserError, match="instead of 0000"):
+            wrong(PICTURE, PROMPTS[0])
+        right = SamSegmenter(str(tmp_path / "b.pth"), "vit_b", url, digest, download=True)
+        found = right(PICTURE, PROMPTS[0])
+        server.shutdown()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.pth", "sam.pth"]
+    assert np.array_equal(found.mask, SamSegmenter(str(checkpoint), "vit_b")(PICTURE, PROMPTS[0]).mask)

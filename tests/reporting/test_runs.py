@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from run_folders import begin, curve, finish, sweep
+
+from mti.reporting.runs import collect
+from mti.types import UserError
+
+
+def test_values_are_read_cell_by_cell(tmp_path):
+    sweep(tmp_path)
+    found = collect(tmp_path)
+    assert found.problems() == []
+    assert found.compared == ["star", "multistar", "class", "caption"]
+    assert found.cells == [("cup", 0), ("cup", 1), ("teapot", 0), ("teapot", 1)]
+    assert found.metrics == ["eval/mse", "eval/lpips_pocket", "train/mse"]
+    measured = found.measured("eval/mse")
+    assert measured.steps.tolist() == [0, 25, 50, 100]
+    expected = [[curve("class", i, step) for step in measured.steps] for i in (0, 0, 1, 1)]
+    np.testing.assert_allclose(measured.values["class"], expected)
+    assert list(found.measured("eval/mse", ["star", "caption"]).values) == ["star", "caption"]
+    assert found.measured("eval/unknown") is None
+
+
+def test_what_has_not_finished_is_named_and_its_cell_left_out_for_all(tmp_path):
+    sweep(tmp_path, images=("cup", "teapot", "bird"), inits=("star", "caption"))
+    failed = begin(tmp_path, "maraca", "star")
+    failed.write_summary({"status": "failed", "reason": "non-finite loss at step 3"})
+    partial = begin(tmp_path, "maraca", "caption")
+    partial.record(17, {"train/mse": 0.5})
+    partial.flush()
+    (tmp_path / "cup" / "caption" / "s1" / "config.yaml").unlink()
+    found = collect(tmp_path)
+    assert found.problems() == [
+        "maraca, caption, seed 0: unfinished, at step 17 of 100",
+        "maraca, star, seed 0: failed: non-finite loss at step 3",
+        "cup, caption, seed 1: missing",
+        "maraca, star, seed 1: missing",
+        "maraca, caption, seed 1: missing",
+        "left out of all averages, since not every initializer has finished there: cup (seed 1), maraca (seed 0)",
+    ]
+    assert set(found.measured("eval/mse").cells) == {
+        *(("bird", 0), ("bird", 1), ("cup", 0), ("teapot", 0), ("teapot", 1)),
+    }
+
+
+def test_an_initializer_without_a_finished_run_is_named_and_not_compared(tmp_path):
+    sweep(tmp_path, inits=("star", "caption"), seeds=(0,))
+    begin(tmp_path, "cup", "class")
+    found = collect(tmp_path)
+    assert found.compared == ["star", "caption"]
+    assert "not compared, since no run has finished: class" in found.problems()
+
+
+def test_runs_with_other_overrides_are_initializers_of_their_own(tmp_path):
+    for name in ("+flip-true", "+flip-true+lr-1"):
+        finish(tmp_path, "cup", "star", name=name)
+    assert collect(tmp_path).compared == ["star", "star lr-1"]
+
+
+def test_different_protocols_are_named(tmp_path):
+    finish(tmp_path, "cup", "star")
+    finish(tmp_path, "cup", "caption", model={"name": "large"})
+    assert collect(tmp_path).problems() == ["the runs differ in model.name (large, tiny): compare them with care"]
+
+
+def test_calibration_is_averaged_over_the_compared_runs(tmp_path):
+    for image, level in {"cup": 1.0, "teapot": 2.0}.items():
+        folder = finish(tmp_path, image, "star")
+        folder.write_calibration({"mse": {"empty_prompt": level}, "floor": {"lpips": 0.25, "lpips_std": 0.1}})
+    assert collect(tmp_path).calibration() == {
+        "mse": {"empty_prompt": {"star": 1.5}},
+        "floor": {"lpips": {"star": 0.25}},
+    }
+
+
+def test_an_empty_folder_is_told_in_a_line(tmp_path):
+    with pytest.raises(UserError, match=r"holds no runs: give an experiment's folder, such as outputs/paper$"):
+        collect(tmp_path)
+
+
+def test_several_experiments_are_told_apart(tmp_path):
+    finish(tmp_path / "a", "cup", "star")
+    finish(tmp_path / "b", "cup", "star", experiment={"name": "other"})
+    with pytest.raises(UserError, match=r"holds several experiments \(other, paper\): give the folder of one"):
+        collect(tmp_path)
+
+
+def test_two_runs_for_one_place_are_both_named(tmp_path):
+    finish(tmp_path / "a", "cup", "star")
+    finish(tmp_path / "b", "cup", "star")
+    with pytest.raises(UserError, match=r"a/cup/star/s0 and .*b/cup/star/s0 are both cup, star, seed 0"):
+        collect(tmp_path)
+
+
+def test_without_a_finished_run_all_states_are_told(tmp_path):
+    begin(tmp_path, "cup", "star")
+    with pytest.raises(UserError, match=r"holds no finished run(.|\n)*cup, star, seed 0: unfinished, at step 0 of 100"):
+        collect(tmp_path)
+
+
+def test_without_a_common_picture_there_is_nothing_to_compare(tmp_path):
+    finish(tmp_path, "cup", "star")
+    finish(tmp_path, "teapot", "caption")
+    with pytest.raises(UserError, match="no picture and seed has finished runs of all of star, caption"):
+        collect(tmp_path)
