@@ -191,7 +191,7 @@ class RunFolder:
             save_file(copies, draft, metadata={"step": str(step)})
 
     def load_state(self, previous: bool = False) -> tuple[int, dict[str, Tensor]] | None:
-        """The step and the tensors of the last `save_state` or the one before, on the CPU; None if there is none."""
+        """The step and the tensors of the last `save_state`, or of the one before, on the CPU; None without one."""
         path = self._state(previous)
         if not path.exists():
             return None

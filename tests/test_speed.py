@@ -4,6 +4,7 @@ import runpy
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,7 +24,7 @@ def test_the_pace_is_that_of_the_usual_step(measure):
 
 
 def test_the_gpu_part_runs_on_a_small_network_of_the_same_shape(measure):
-    options = Namespace(device="cpu", channels=[32, 32, 32, 32], text=64, at_most=2)
+    options = Namespace(device="cpu", channels=[32, 32, 32, 32], text=64, side=8, at_most=2)
     found = measure["gpu"](options, peak_tflops=1.0)
     assert 1 <= found["runs at once"] <= 2
     assert found["run-steps/s, steady"] > 0
@@ -35,10 +36,29 @@ def test_the_full_size_network_is_that_of_stable_diffusion(measure, tmp_path):
     """Its U-Net, not made but counted, has the 859.5 million weights of Stable Diffusion 1.5."""
     from diffusers import UNet2DConditionModel
 
-    small = measure["full_size"](tmp_path / "small", (32, 32, 32, 32), 64)
+    small = measure["full_size"](tmp_path / "small", (32, 32, 32, 32), 64, 64)
     assert StableDiffusion(str(small), "small").latent_shape == (4, 64, 64)
     with torch.device("meta"):
         network = UNet2DConditionModel(
             sample_size=64, block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=768, attention_head_dim=8
         )
     assert sum(weights.numel() for weights in network.parameters()) == 859_520_964
+
+
+def test_the_comparisons_add_up(measure, monkeypatch, tmp_path):
+    """A process takes 8 s to start, a step of n fused runs n / 2 s, one of diffusers 2 s; the processors half."""
+    both = np.array([1.0, 0.5])
+    pocket, scope = measure["pocket"], measure["pocket"].__globals__
+    monkeypatch.setitem(scope, "StableDiffusion", lambda *_, **__: None)
+    monkeypatch.setitem(scope, "runs_of", lambda model, count: [None] * count)
+    monkeypatch.setitem(scope, "sweep", lambda count, steps, *_, **__: (8 + steps * count / 2) * both)
+    monkeypatch.setitem(scope, "steady", lambda model, runs, steps: len(runs) / 2 * both)
+    monkeypatch.setitem(scope, "floor", lambda model, samples: samples / 16 * both)
+    monkeypatch.setitem(scope, "of_diffusers", lambda *_: {"whole": 30 * both, "step": 2 * both})
+    found = pocket(Namespace(precision="fp32", runs=[1, 4], steps=16, usual_steps=32, diffusers=tmp_path))
+    assert found["run-steps/s, whole process"]["fused"][4].tolist() == [1.6, 3.2]
+    assert found["run-steps/s, steady"]["diffusers"].tolist() == [0.5, 1.0]
+    assert found["ratios"]["fused to one process each, whole"][4].tolist() == [1.6, 1.6]
+    assert found["ratios"]["the same for 32 steps, extrapolated"][4].tolist() == pytest.approx([96 / 72] * 2)
+    assert found["ratios"]["step of 4 fused runs to its floor"].tolist() == [2.0, 2.0]
+    assert found["ratios"]["fused to diffusers, steady"][4].tolist() == [4.0, 4.0]

@@ -177,7 +177,7 @@ def pocket(options: argparse.Namespace) -> dict[str, Any]:
         step = {n: steady(model, runs[:n], 4 if n > 4 else 12) for n in sizes}
         alone = floor(model, max(sizes) * BATCH)
         script = of_diffusers(options.diffusers, steps, options.precision, scratch) if options.diffusers else None
-    one, one_step = np.mean(single, axis=0), step.get(1) or steady(model, runs[:1], 12)
+    one, one_step = np.mean(single, axis=0), step[1] if 1 in step else steady(model, runs[:1], 12)
     most, usual = max(sizes), options.usual_steps
 
     def at_length(seconds: Seconds, pace: Seconds) -> Seconds:
@@ -206,7 +206,7 @@ def pocket(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def full_size(folder: Path, channels: tuple[int, ...] = (320, 640, 1280, 1280), text: int = 768) -> Path:
+def full_size(folder: Path, channels: tuple[int, ...], text: int, side: int) -> Path:
     """A pipeline folder of Stable Diffusion 1.5's architecture with random weights, and the pocket's tokenizer."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -235,10 +235,10 @@ def full_size(folder: Path, channels: tuple[int, ...] = (320, 640, 1280, 1280), 
         up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=2,
         latent_channels=4,
-        sample_size=512,
+        sample_size=8 * side,
     ).save_pretrained(folder / "vae")
     UNet2DConditionModel(
-        sample_size=64, block_out_channels=channels, cross_attention_dim=text, attention_head_dim=8
+        sample_size=side, block_out_channels=channels, cross_attention_dim=text, attention_head_dim=8
     ).save_pretrained(folder / "unet")
     return folder
 
@@ -249,7 +249,9 @@ def gpu(options: argparse.Namespace, peak_tflops: float) -> dict[str, Any]:
 
     device = torch.device(options.device)
     with tempfile.TemporaryDirectory() as folder:
-        model = StableDiffusion(str(full_size(Path(folder), tuple(options.channels), options.text)), "sd15, random")
+        model = StableDiffusion(
+            str(full_size(Path(folder), tuple(options.channels), options.text, options.side)), "sd15, random"
+        )
     model = model.to(device)
     run = runs_of(model, 1)[0]
 
@@ -305,6 +307,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--at-most", type=int, default=48, help="runs at once of --gpu-peak")
     parser.add_argument("--channels", type=int, nargs=4, default=[320, 640, 1280, 1280], help="of its U-Net")
     parser.add_argument("--text", type=int, default=768, help="width of its text encoder")
+    parser.add_argument("--side", type=int, default=64, help="of its latents; pictures have 8 times as many pixels")
     return parser.parse_args()
 
 
