@@ -26,7 +26,7 @@ def command(tiny_sd_folder, tmp_path):
         return [
             *(sys.executable, "-m", "mti.run"),
             *(flag for flag in overrides if flag == "-m"),
-            *(f"model.path={tiny_sd_folder}", "model.name=tiny", "logger=csv"),
+            *(f"model.path={tiny_sd_folder}", "model.name=tiny", "model.precision=fp32", "logger=csv"),
             *("init=text", "init.text='a photo'", "trainer=cpu"),
             *("trainer.max_steps=6", "evaluation.steps=[0,3]", "evaluation.samples=4", "evaluation.pictures=2"),
             *("evaluation.sampler_steps=2", "training.checkpoint_every=2", f"output_dir={tmp_path}"),
