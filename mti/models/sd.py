@@ -33,7 +33,8 @@ class StableDiffusion:
         revision: of a hub name: a branch, tag or commit; None is the main branch.
         variant: "fp16" to read the half-precision files (`….fp16.safetensors`), where the pipeline has them.
         precision: inside U-Net and text encoder: fp32, bf16, fp16, or auto, which is bf16 on a GPU and on a CPU
-            that multiplies in bf16 (AVX512-BF16, AMX: twice as fast there), and fp32 on any other. The autoencoder is always fp32, since that of Stable Diffusion overflows in fp16.
+            that multiplies in bf16 (AVX512-BF16, AMX: twice as fast there), and fp32 on any other. The autoencoder
+            is always fp32, since that of Stable Diffusion overflows in fp16.
         resolution: the side of the pictures in pixels; None is what the U-Net was trained for.
         compile: whether `torch.compile` makes kernels for the U-Net: minutes at first use, for long sweeps.
 
