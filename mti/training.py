@@ -275,7 +275,7 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> tuple[li
             wrong = build(job.config.dataset).wrong_caption(str(job.config.image))
             levels = calibration.levels(job.concept, job.text, wrong, pictures, run.posteriors[0])
             job.folder.write_calibration(levels)
-            job.protocol = protocol.record(metrics)
+            job.protocol = {**protocol.record(metrics), "precision": model.precision}
             return run, pictures
 
         prepared = apart(jobs, prepare)

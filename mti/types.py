@@ -120,6 +120,7 @@ class LatentDiffusion(Protocol):
     latent_shape: tuple[int, int, int]  # channels, height, width
     context_length: int  # tokens of a prompt, begin and end included
     prediction_type: Literal["epsilon", "v_prediction"]
+    precision: str  # inside, on its device: fp32, bf16 or fp16
     alphas_cumprod: Float[Tensor, " timesteps"]  # ᾱ_t, on the CPU
     embedding: Float[Tensor, "vocabulary width"]  # the frozen embedding table
     scheduler_config: Mapping[str, Any]  # of the diffusers scheduler the model was trained with

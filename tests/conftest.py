@@ -22,4 +22,4 @@ def tiny_sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_sd(tiny_sd_folder: Path) -> StableDiffusion:
     from mti.models.sd import StableDiffusion
 
-    return StableDiffusion(str(tiny_sd_folder), name="tiny")
+    return StableDiffusion(str(tiny_sd_folder), name="tiny", precision="fp32")

@@ -101,5 +101,6 @@ def test_the_readmes_command(tmp_path):
     loss = folder.metrics()["eval/mse"]
     assert loss[max(loss)] < loss[0]
     assert "teapot" in json.loads((folder.path / "text.json").read_text())["text"]
-    assert len(folder.pictures(max(loss))) == 3
+    assert len(folder.pictures(max(loss))) == 12
+    assert {"eval/lpips_pocket", "eval/lpips_pocket_std", "eval/sifid_pocket"} <= set(folder.metrics())
     assert list((folder.path / "wandb").glob("offline-run-*"))

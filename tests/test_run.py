@@ -209,4 +209,5 @@ def test_personalization_pictures_are_drawn_kept_and_judged_apart(command, tmp_p
     assert {prompt: len(many) for prompt, many in pictures.items()} == {"a red {}": 2, "the good {}": 2}
     assert folder.metrics()["eval/edits"] == {4: 2}
     assert folder.calibration()["mse"]["initial_text"] == pytest.approx(folder.metrics()["eval/mse"][0], rel=1e-5)
-    assert folder.summary()["protocol"]["personalization"]["steps"] == [4]
+    protocol = folder.summary()["protocol"]
+    assert (protocol["personalization"]["steps"], protocol["precision"]) == ([4], "fp32")

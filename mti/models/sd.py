@@ -56,7 +56,7 @@ class StableDiffusion:
             raise UserError(f"model.precision={precision}: expected one of {', '.join(PRECISIONS)}, auto")
         folder = pipeline_folder(path, revision, variant)
         self.name = name
-        self._precision = precision
+        self._wanted_precision = precision
         self._tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         with quiet_transformers():
             self._text_encoder, self._vae, self._unet = (
@@ -96,7 +96,9 @@ class StableDiffusion:
         """Move everything to a device. On a GPU the U-Net's weights take the inner precision."""
         self.device = torch.device(device)
         on_cpu = self.device.type == "cpu"
-        self._dtype = PRECISIONS.get(self._precision, torch.bfloat16 if _quick_bf16(self.device) else torch.float32)
+        auto = "bf16" if _quick_bf16(self.device) else "fp32"
+        self.precision = auto if self._wanted_precision == "auto" else self._wanted_precision
+        self._dtype = PRECISIONS[self.precision]
         self._text_encoder.to(self.device)
         self._vae.to(self.device)
         # not `unet.to`: that of diffusers warns of casts

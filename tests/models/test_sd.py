@@ -92,6 +92,13 @@ def test_the_posterior_is_scaled_as_the_unet_sees_it(tiny_sd: StableDiffusion, t
     torch.testing.assert_close(decoded, vae.decode(expected.mean).sample.detach().clamp(-1, 1))
 
 
+@pytest.mark.parametrize(("quick", "taken"), [(True, "bf16"), (False, "fp32")])
+def test_the_automatic_precision_is_what_the_device_is_quick_at(tiny_sd_folder, monkeypatch, quick, taken):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: quick)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert StableDiffusion(str(tiny_sd_folder), name="tiny").precision == taken
+
+
 def test_low_precision_stays_inside(tiny_sd: StableDiffusion, tiny_sd_folder: Path) -> None:
     low = StableDiffusion(str(tiny_sd_folder), name="low", precision="bf16", resolution=48)
     assert low.latent_shape == (4, 12, 12)
