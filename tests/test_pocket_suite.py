@@ -16,7 +16,7 @@ from mti.images import load_pictures, read_picture
 from mti.outputs import RunFolder
 from mti.perception.clicks import Clicks
 from mti.pocket import train_segmenter, world
-from mti.pocket_weights import WEIGHTS
+from mti.weights import WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 CLICK, BOX = train_segmenter.Form(1, 0, False, 1), train_segmenter.Form(0, 0, True, 1)

@@ -26,11 +26,11 @@ from mti.images import read_picture, to_tensor
 from mti.inversion import Run, TextualInversion
 from mti.memory import fitting
 from mti.models.sd import StableDiffusion
-from mti.pocket_weights import weights_path
 from mti.quiet import quiet_lightning
 from mti.templates import OBJECT
 from mti.training import BARE, step_numbers
 from mti.types import Posterior
+from mti.weights import weights_path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -211,7 +211,7 @@ def full_size(folder: Path, channels: tuple[int, ...], text: int, side: int) -> 
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    pocket = Path(weights_path("pocket:ldm"))
+    pocket = weights_path("pocket:ldm")
     for part in ("tokenizer", "scheduler"):
         shutil.copytree(pocket / part, folder / part)
     settings = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mti.metrics.features import DEVICE
-from mti.on_disk import checkpoint
 from mti.types import UserError
+from mti.weights import checkpoint
 
 log = logging.getLogger("mti")
 

@@ -9,10 +9,9 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from mti.perception.hub import model_folder
-from mti.pocket_weights import weights_path
 from mti.quiet import quiet_transformers
 from mti.types import Guess, UserError
+from mti.weights import NETWORK, model_folder
 
 
 class TransformersCaptioner:
@@ -33,7 +32,7 @@ class TransformersCaptioner:
 
     def __call__(self, picture: Image.Image) -> list[Guess]:
         """The captions of an RGB picture of any size."""
-        processor, model = load(weights_path(self.name))
+        processor, model = load(self.name)
         text = {} if self.prompt is None else {"text": self.prompt}
         inputs = processor(images=picture.convert("RGB"), return_tensors="pt", **text)
         with torch.no_grad():
@@ -61,7 +60,7 @@ class TransformersCaptioner:
 @functools.lru_cache(maxsize=1)
 def load(path: str) -> tuple[Any, Any]:
     """A captioner's processor and its model, in fp32. `UserError` if it cannot be had."""
-    folder = model_folder(path)
+    folder = model_folder(path, NETWORK, download=True)
     with quiet_transformers():
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
         return AutoProcessor.from_pretrained(folder), model.eval()

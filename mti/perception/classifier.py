@@ -13,10 +13,9 @@ from timm.data import create_transform, resolve_data_config
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
-from mti.perception.hub import model_folder
-from mti.pocket_weights import weights_path
 from mti.quiet import quiet_timm
 from mti.types import Guess, UserError
+from mti.weights import NETWORK, model_folder
 
 
 class TimmClassifier:
@@ -32,7 +31,7 @@ class TimmClassifier:
 
     def __call__(self, picture: Image.Image) -> list[Guess]:
         """The best labels of an RGB picture of any size."""
-        model, transform, labels = load(weights_path(self.name))
+        model, transform, labels = load(self.name)
         with torch.no_grad():
             probabilities = model(transform(picture.convert("RGB"))[None])[0].softmax(-1)
         best = probabilities.topk(min(self.top, len(labels)))
@@ -46,7 +45,7 @@ class TimmClassifier:
 def load(path: str) -> tuple[nn.Module, Callable[[Image.Image], Tensor], list[str]]:
     """A classifier with its preprocessing and its labels. `UserError` if it cannot be had."""
     known = timm.get_pretrained_cfg(path, allow_unregistered=True)
-    folder = model_folder((known and known.hf_hub_id) or path)
+    folder = model_folder((known and known.hf_hub_id) or path, NETWORK, download=True)
     with quiet_timm():
         model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)

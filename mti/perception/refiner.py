@@ -18,9 +18,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mti.perception.clean import clean
-from mti.perception.hub import model_folder
 from mti.quiet import quiet_transformers
 from mti.types import UserError
+from mti.weights import NETWORK, model_folder
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -160,6 +160,6 @@ class LocalRefiner(Refiner):
 @functools.lru_cache(maxsize=1)
 def load(path: str) -> tuple[Any, Any]:
     """A language model's tokenizer and the model itself. `UserError` if it cannot be had."""
-    folder = model_folder(path)
+    folder = model_folder(path, NETWORK, download=True)
     with quiet_transformers():
         return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()

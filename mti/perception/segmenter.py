@@ -21,8 +21,8 @@ from torch import nn
 
 from mti.downloads import fetch
 from mti.perception.clicks import Clicks
-from mti.pocket_weights import weights_path
 from mti.types import UserError
+from mti.weights import weights_path
 
 # What loading raises of a file or folder that is something else, or broken.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError)
@@ -54,7 +54,7 @@ class SamSegmenter:
         if architecture is not None and architecture not in sam_model_registry:
             raise UserError(f"segmenter.architecture={architecture}: expected vit_b, vit_l or vit_h")
         self.name = path
-        self.path = Path(weights_path(path)).expanduser()
+        self.path = weights_path(path)
         self.architecture = architecture
         self.url = url
         self.sha256 = sha256

@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 from tiny import tiny_pipeline
 from transformers import CLIPTokenizer
 
-from mti.models.files import missing_files
+from mti.models.files import pipeline_files
 from mti.models.sd import StableDiffusion
 from mti.types import UserError
+from mti.weights import lacking
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -159,7 +160,7 @@ def test_a_hub_name_loads_from_the_cache(
 def test_a_cache_that_lacks_a_file_is_named(cache: Path, tiny_sd_folder: Path) -> None:
     (cached(cache, tiny_sd_folder) / "unet" / "config.json").unlink()
     with pytest.raises(
-        UserError, match=r"org/tiny .*unet/config\.json is missing.*cannot be reached.* `hf download org/tiny`"
+        UserError, match=r"=org/tiny: .*lacks unet/config\.json; .*cannot be reached.* `hf download org/tiny`"
     ):
         StableDiffusion("org/tiny", name="tiny", variant="fp16")
 
@@ -184,7 +185,9 @@ def test_a_folder_that_lacks_files_is_named(tiny_sd_folder: Path, tmp_path: Path
     StableDiffusion.check(str(tiny_sd_folder))
     with pytest.raises(UserError, match=r"lacks text_encoder/model\.fp16\.safetensors.*model\.variant=fp16"):
         StableDiffusion.check(str(tiny_sd_folder), variant="fp16")
-    assert "tokenizer/vocab.json and merges.txt" in missing_files(tmp_path, None)
+    missing = lacking(tmp_path, pipeline_files(None))
+    assert "tokenizer/tokenizer.json or tokenizer/vocab.json" in missing
+    assert "tokenizer/tokenizer.json or tokenizer/merges.txt" in missing
 
 
 def test_weights_that_lack_a_tensor_are_refused(tiny_sd_folder: Path, tmp_path: Path) -> None:

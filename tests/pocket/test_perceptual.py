@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from mti.images import read_picture, to_tensor
 from mti.pocket import concepts, world
 from mti.pocket.ranking import shifted
-from mti.pocket_weights import weights_path
+from mti.weights import weights_path
 
 CONF = Path(__file__).parents[2] / "conf"
 METRICS = ("lpips_pocket", "sifid_pocket")
@@ -59,5 +59,5 @@ def test_another_individual_is_nearer_than_most_other_kinds(score, pictures):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_held_out_drawings_are_ranked(name):
-    summary = json.loads((Path(weights_path("pocket:perceptual")) / "summary.json").read_text())
+    summary = json.loads((weights_path("pocket:perceptual") / "summary.json").read_text())
     assert summary[name]["ranked"] >= 0.95

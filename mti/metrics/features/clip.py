@@ -15,8 +15,8 @@ from transformers import AutoProcessor, CLIPModel
 
 from mti.images import to_pil
 from mti.metrics.features import DEVICE
-from mti.on_disk import model_folder
 from mti.quiet import quiet_transformers
+from mti.weights import WITH_PREPROCESSING, model_folder
 
 
 class Clip:
@@ -27,23 +27,23 @@ class Clip:
 
     def record(self) -> dict[str, Any]:
         """Which network it is; the folder's name is the commit if it comes from the hub."""
-        folder = model_folder(self.path, "CLIP").name
+        folder = model_folder(self.path, WITH_PREPROCESSING, "CLIP: ").name
         return {"network": self.path, "folder": folder, "transformers": transformers.__version__}
 
     def check(self) -> None:
         """Raise a `UserError` if weights are missing."""
-        model_folder(self.path, "CLIP")
+        model_folder(self.path, WITH_PREPROCESSING, "CLIP: ")
 
     def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of pictures in [-1, 1], scaled and cropped as the model's own preprocessing says."""
-        processor, model = load(str(model_folder(self.path, "CLIP")))
+        processor, model = load(str(model_folder(self.path, WITH_PREPROCESSING, "CLIP: ")))
         inputs = processor(images=[to_pil(picture) for picture in pictures], return_tensors="pt").to(DEVICE)
         with torch.no_grad():
             return F.normalize(model.get_image_features(**inputs).pooler_output, dim=-1).cpu()
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of texts, cut where the model's context ends."""
-        processor, model = load(str(model_folder(self.path, "CLIP")))
+        processor, model = load(str(model_folder(self.path, WITH_PREPROCESSING, "CLIP: ")))
         inputs = processor(text=list(texts), return_tensors="pt", padding=True, truncation=True).to(DEVICE)
         with torch.no_grad():
             return F.normalize(model.get_text_features(**inputs).pooler_output, dim=-1).cpu()

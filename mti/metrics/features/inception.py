@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.models import Inception_V3_Weights, inception_v3
 
 from mti.metrics.features import DEVICE, Maps
-from mti.on_disk import checkpoint
 from mti.types import UserError
+from mti.weights import checkpoint
 
 LAYERS = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1", "Conv2d_4a_3x3")
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mti.metrics.features import DEVICE, Heads, Maps
-from mti.pocket_weights import weights_path
 from mti.types import UserError
+from mti.weights import weights_path
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -51,12 +51,12 @@ class SmallVGGFeatures:
 
     def record(self) -> dict[str, Any]:
         """Which network it is; a network trained anew gives other scores under the same name."""
-        weights = Path(weights_path(self.path)).expanduser() / WEIGHTS
+        weights = weights_path(self.path) / WEIGHTS
         return {"network": self.path, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}
 
     def check(self, layer: str | None = None) -> None:
         """Raise a `UserError` if there is no such layer, or if a file is missing."""
-        folder = Path(weights_path(self.path)).expanduser()
+        folder = weights_path(self.path)
         missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
         if missing:
             raise UserError(
@@ -91,11 +91,10 @@ def save(folder: Path, network: SmallVGG, heads: Heads) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def load(folder: str) -> tuple[SmallVGG, Heads]:
+def load(folder: Path) -> tuple[SmallVGG, Heads]:
     """What `save` wrote, in fp32."""
-    path = Path(folder).expanduser()
-    network = SmallVGG(json.loads((path / CONFIG).read_text())["channels"])
-    tensors = {name: tensor.float() for name, tensor in load_file(path / WEIGHTS).items()}
+    network = SmallVGG(json.loads((folder / CONFIG).read_text())["channels"])
+    tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
     heads = {name.removeprefix("heads."): tensors.pop(name) for name in sorted(tensors) if name.startswith("heads.")}
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False).to(DEVICE), heads

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
 from mti.metrics.features import DEVICE, Heads, Maps
-from mti.on_disk import checkpoint
 from mti.types import UserError
+from mti.weights import checkpoint
 
 LAYERS = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "relu5_3": 29}
 # What lpips' scaling layer subtracts and divides by: ImageNet's mean and deviation, for pictures in [-1, 1].

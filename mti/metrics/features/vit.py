@@ -14,8 +14,8 @@ from transformers import AutoImageProcessor, ViTModel
 
 from mti.images import to_pil
 from mti.metrics.features import DEVICE
-from mti.on_disk import model_folder
 from mti.quiet import quiet_transformers
+from mti.weights import WITH_PREPROCESSING, model_folder
 
 
 class Vit:
@@ -26,16 +26,16 @@ class Vit:
 
     def record(self) -> dict[str, Any]:
         """Which network it is; the folder's name is the commit if it comes from the hub."""
-        folder = model_folder(self.path, "DINO").name
+        folder = model_folder(self.path, WITH_PREPROCESSING, "DINO: ").name
         return {"network": self.path, "folder": folder, "transformers": transformers.__version__}
 
     def check(self) -> None:
         """Raise a `UserError` if weights are missing."""
-        model_folder(self.path, "DINO")
+        model_folder(self.path, WITH_PREPROCESSING, "DINO: ")
 
     def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embedding"]:
         """Unit vectors of pictures in [-1, 1]: the class token of the last layer, normalised."""
-        processor, model = load(str(model_folder(self.path, "DINO")))
+        processor, model = load(str(model_folder(self.path, WITH_PREPROCESSING, "DINO: ")))
         inputs = processor(images=[to_pil(picture) for picture in pictures], return_tensors="pt").to(DEVICE)
         with torch.no_grad():
             return F.normalize(model(**inputs).last_hidden_state[:, 0], dim=-1).cpu()
