@@ -23,7 +23,7 @@ def noise(model: StableDiffusion, count: int) -> torch.Tensor:
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_latents_are_those_of_diffusers_pipeline(tmp_path: Path, prediction_type: str) -> None:
     folder = tiny_pipeline(tmp_path / "sd", prediction_type)
-    model = StableDiffusion(str(folder), name="tiny")
+    model = StableDiffusion(str(folder), name="tiny", precision="fp32")
     pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
     assert isinstance(pipe.scheduler, DDIMScheduler)
