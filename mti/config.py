@@ -114,11 +114,11 @@ def _faults(config: DictConfig) -> Iterable[str]:
         for prompt in prompts:
             if HOLE not in prompt:
                 yield f"{key}.prompts has {prompt!r}: put {HOLE} where the learned tokens go"
-    for name, node in (config.metrics or {}).items():
-        fault = _refusal(lambda node=node: getattr(build(node), "check", lambda: None)())
+    for name, metric in ((name, build(node)) for name, node in (config.metrics or {}).items()):
+        fault = _refusal(getattr(metric, "check", lambda: None))
         if fault:
             yield f"metrics: {name}: {fault}"
-        if getattr(build(node), "judges", "") == "personalization" and not config.personalization.steps:
+        if getattr(metric, "judges", "") == "personalization" and not config.personalization.steps:
             yield (
                 f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
                 "say after how many updates, such as personalization.steps=[100]"

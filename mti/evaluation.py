@@ -107,8 +107,7 @@ def evaluation_losses(
     grids = [evaluation_grid(image, protocol.samples, timesteps, model.latent_shape) for image in images]
     latents = [posterior.mean.cpu()[which % len(posterior.mean)] for posterior in posteriors]
     times, noises = (torch.cat(parts) for parts in zip(*grids, strict=True))
-    distinct, prompt = torch.unique(ids, dim=0, return_inverse=True)
-    text = torch.cat([model.encode_text(part, rows) for part in distinct.split(protocol.batch_size)])
+    text, prompt = encode_distinct(model, ids, rows, protocol.batch_size)
     z_0, losses = torch.cat(latents), []
     for part in torch.arange(len(ids)).split(protocol.batch_size):
         z, t, eps = (tensor[part].to(model.device) for tensor in (z_0, times, noises))
@@ -128,7 +127,7 @@ def draw_pictures(
     batch_size: int,
 ) -> Float[Tensor, "pictures 3 height width"]:
     """Pictures in [-1, 1] for framed prompts, each from its own initial noise, on the CPU."""
-    text = encode_distinct(model, ids, rows)
+    text, prompt = encode_distinct(model, ids, rows, batch_size)
     empty = model.encode_text(torch.tensor([model.framed([])], device=model.device), rows)
-    latents = sample(model, text, empty, noise.to(model.device), sampler_steps, guidance, batch_size)
+    latents = sample(model, text[prompt], empty, noise.to(model.device), sampler_steps, guidance, batch_size)
     return torch.cat([model.decode(part).cpu() for part in latents.split(batch_size)])

@@ -84,9 +84,9 @@ class TextualInversion(pl.LightningModule):
         eps = torch.stack([draw.noise for _, draw in samples])
         t = torch.tensor([int(draw.timestep * len(self.model.alphas_cumprod)) for _, draw in samples])
         ids = torch.stack([self._templates[i][int(draw.template * len(self._templates[i]))] for i, draw in samples])
-        text = encode_distinct(self.model, ids.to(self.device), self.rows())
+        text, prompt = encode_distinct(self.model, ids.to(self.device), self.rows())
         z, t, eps = (tensor.to(self.device) for tensor in (z, t, eps))
-        loss = latent_diffusion_loss(self.model, z, text, t, eps).view(len(active), -1).mean(dim=1)
+        loss = latent_diffusion_loss(self.model, z, text[prompt], t, eps).view(len(active), -1).mean(dim=1)
         for i, value in zip(active, loss.tolist(), strict=True):
             self.losses[i] = value
         return loss[self._checked(active, loss.isfinite(), "loss")].sum()

@@ -55,8 +55,12 @@ def prompt_ids(model: LatentDiffusion, prompt: str, placeholders: Sequence[int])
 
 
 def encode_distinct(
-    model: LatentDiffusion, ids: Int[Tensor, "batch context"], rows: Float[Tensor, "rows width"]
-) -> Float[Tensor, "batch context channels"]:
-    """`model.encode_text`, with each distinct prompt encoded once."""
+    model: LatentDiffusion,
+    ids: Int[Tensor, "batch context"],
+    rows: Float[Tensor, "rows width"],
+    batch_size: int | None = None,
+) -> tuple[Float[Tensor, "distinct context channels"], Int[Tensor, " batch"]]:
+    """`model.encode_text` of each distinct prompt, so many at a time; and which of them each prompt is."""
     distinct, which = torch.unique(ids, dim=0, return_inverse=True)
-    return model.encode_text(distinct, rows)[which]
+    parts = distinct.split(batch_size or len(distinct))
+    return torch.cat([model.encode_text(part, rows) for part in parts]), which
