@@ -4,7 +4,7 @@ A small VGG that classifies the world's drawings: kind, colour and background. A
 a shifted copy, or a thing of the same kind in other colours, farther away than it should, so training
 drawings are also ranked: a shifted copy before another individual of the kind, and that before other
 kinds. Then the network is frozen, and what each channel weighs in LPIPS is fitted to such rankings of
-training drawings, as Zhang et al. fitted theirs to people's.
+training drawings, as Zhang et al. fitted theirs to people's; and the maps are scaled for SIFID.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mti.metrics.features import Heads
+from mti.metrics.features import Heads, Maps
 from mti.metrics.features.small_vgg import SmallVGG, SmallVGGFeatures, save
 from mti.metrics.lpips import difference, distance
 from mti.metrics.sifid import frechet_distance
@@ -29,7 +29,7 @@ NOISE = 0.1  # of a picture in [-1, 1]: so that generated pictures are seen as d
 TEMPERATURE = 0.2  # of ranking: a factor of e^0.2 between two distances counts as one
 EVENNESS = 0.1  # what it costs the heads to weigh channels differently
 DRAWINGS = 80_000  # of the training drawings
-FITTED, MEASURED = 2_000, 2_000  # rankings for the heads, from training drawings, and for the summary, held out
+FITTED, MEASURED = 2_000, 2_000  # rankings for heads and scale, from training drawings, and for the summary, held out
 SIFID_LAYER = "relu5"  # what conf/metrics/sifid_pocket.yaml names
 LABELS = {
     "kind": tuple(world.KINDS),
@@ -113,7 +113,7 @@ def fit_heads(network: SmallVGG, pictures: Ranked, steps: int = 500) -> Heads:
     compared = [differences(network, pictures.picture, second) for second in pictures[1:]]
     logs = {name: torch.zeros(own.shape[1], requires_grad=True) for name, own in compared[0].items()}
     optimizer = torch.optim.Adam(logs.values(), 0.05)
-    scale = torch.ones(())
+    apart = torch.ones(())
     for _ in range(steps):
         copy, individual, other = (
             torch.stack([own[name] @ logs[name].exp() for name in logs]).sum(0) for own in compared
@@ -123,8 +123,8 @@ def fit_heads(network: SmallVGG, pictures: Ranked, steps: int = 500) -> Heads:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        scale = other.detach().mean()
-    return {name: log.detach().exp() / scale for name, log in logs.items()}
+        apart = other.detach().mean()
+    return {name: log.detach().exp() / apart for name, log in logs.items()}
 
 
 @torch.no_grad()
@@ -137,16 +137,32 @@ def differences(network: SmallVGG, first: Tensor, second: Tensor) -> dict[str, T
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+def patches(first: Maps, second: Maps) -> Tensor:
+    """SIFID of two batches, picture by picture: [pictures]."""
+    places = zip(first[SIFID_LAYER].flatten(2).mT, second[SIFID_LAYER].flatten(2).mT, strict=True)
+    return torch.stack([frechet_distance(*pair) for pair in places])
+
+
+@torch.no_grad()
+def scale(network: SmallVGG, pictures: Ranked) -> None:
+    """Scale all blocks alike, so that two drawings of different kinds are 1 apart on average in SIFID, too.
+
+    SIFID grows with the square of the last map; LPIPS sees directions alone, and stays.
+    """
+    pairs = zip(pictures.picture.split(CHUNK), pictures.other.split(CHUNK), strict=True)
+    apart = torch.cat([patches(*(network(own.to(DEVICE)) for own in pair)) for pair in pairs]).mean()
+    factor = float(apart) ** (-0.5 / len(network.blocks))
+    for i, block in enumerate(network.blocks, 1):
+        block.weight *= factor
+        block.bias *= factor**i
+
+
 def measured(shipped: SmallVGGFeatures, pictures: Ranked) -> dict[str, dict[str, float]]:
     """How the two metrics rank drawings through the network as it is shipped."""
 
     def distances(first: Tensor, second: Tensor) -> dict[str, Tensor]:
         one, two = shipped(first), shipped(second)
-        places = zip(one[SIFID_LAYER].flatten(2).mT, two[SIFID_LAYER].flatten(2).mT, strict=True)
-        return {
-            "lpips_pocket": distance(one, two, shipped.heads()),
-            "sifid_pocket": torch.stack([frechet_distance(*pair) for pair in places]),
-        }
+        return {"lpips_pocket": distance(one, two, shipped.heads()), "sifid_pocket": patches(one, two)}
 
     return measure(distances, pictures)
 
@@ -156,7 +172,9 @@ def main() -> None:
     options = arguments(__doc__, steps=600)
     torch.manual_seed(0)
     network = train(options, drawings.pictures("train", options.work))
-    heads = fit_heads(network, ranked("train", FITTED, options.work))
+    fitted = ranked("train", FITTED, options.work)
+    heads = fit_heads(network, fitted)
+    scale(network, fitted)
     folder = options.weights / "perceptual"
     save(folder, network, heads)
     found = measured(SmallVGGFeatures(str(folder)), ranked("test", MEASURED, options.work))

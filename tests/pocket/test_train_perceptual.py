@@ -4,7 +4,7 @@ import torch
 from mti.metrics.features.small_vgg import SmallVGG
 from mti.metrics.lpips import distance
 from mti.pocket.ranking import Ranked, shifted
-from mti.pocket.train_perceptual import fit_heads, ranking_loss
+from mti.pocket.train_perceptual import fit_heads, patches, ranking_loss, scale
 
 
 def noise(seed):
@@ -33,3 +33,16 @@ def test_heads_are_positive_and_put_two_kinds_at_one():
         return ranking_loss(copy, individual) + ranking_loss(individual, other)
 
     assert loss(heads) < loss(even)
+
+
+def test_scaled_maps_put_two_kinds_at_one_in_sifid_and_leave_lpips_alone():
+    torch.manual_seed(0)
+    network = SmallVGG((4, 4, 4, 4, 8)).requires_grad_(False)
+    for block in network.blocks:
+        torch.nn.init.normal_(block.bias, std=0.1)
+    own, other = noise(0), noise(2)
+    even = {name: torch.ones(maps.shape[1]) for name, maps in network(own).items()}
+    before = distance(network(own), network(other), even)
+    scale(network, Ranked(own, own, own, other))
+    assert patches(network(own), network(other)).mean().item() == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(distance(network(own), network(other), even), before, rtol=1e-4, atol=1e-6)
