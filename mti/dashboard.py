@@ -1,4 +1,4 @@
-"""A W&B workspace that compares the initializers: `python -m mti.dashboard entity=… project=… experiment=paper`.
+"""A W&B workspace that compares the initializers: `python -m mti.dashboard ENTITY --experiment paper`.
 
 It shows what `mti.report` shows, while runs are still going on: every panel averages over pictures and
 seeds by initializer. Needs an account and `pip install 'mti[dashboard]'`.
@@ -6,11 +6,9 @@ seeds by initializer. Needs an account and `pip install 'mti[dashboard]'`.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import TYPE_CHECKING, Any
-
-import hydra
-from omegaconf import DictConfig
 
 from mti.reporting.style import INITIALIZERS
 
@@ -33,11 +31,18 @@ PANELS = {
 """Sections and their panels, each with the metrics it shows: a pattern, as models have metrics of their own."""
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="dashboard")
-def main(config: DictConfig) -> None:
-    """Make the workspace and say where it is. Ends with 2 where that cannot be done."""
+def main() -> None:
+    """Make the workspace that the command line asks for and say where it is. Ends with 2 where that cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m mti.dashboard", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("entity", help="a W&B user or team")
+    parser.add_argument("--project", default="mti", help="mti, if not given")
+    parser.add_argument(
+        "--experiment", help="one experiment's runs only: a W&B group; all of the project, if not given"
+    )
+    parser.add_argument("--name", help='of the workspace; "Initializers: EXPERIMENT", if not given')
+    given = parser.parse_args()
     try:
-        print(workspace(config.entity, config.project, config.experiment, config.name).save().url)
+        print(workspace(given.entity, given.project, given.experiment, given.name).save().url)
     except ImportError:
         print("mti: the dashboard needs the package wandb-workspaces: pip install 'mti[dashboard]'", file=sys.stderr)
         sys.exit(2)

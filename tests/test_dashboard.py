@@ -1,5 +1,8 @@
+import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -60,12 +63,62 @@ def test_a_runs_configuration_has_what_the_panels_group_by():
     assert OmegaConf.select(config, INITIALIZER) == "class"
 
 
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """What a stand-in for W&B's server, which the environment names, has been asked to save."""
+    saved = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = b"{}"
+            if self.path == "/graphql":
+                asked = json.loads(body)
+                viewer = {"id": "1", "entity": "someone", "username": "someone", "flags": "{}", "teams": {"edges": []}}
+                data = {"viewer": viewer}
+                if "upsertView" in asked["query"]:
+                    saved.append(asked["variables"])
+                    data = {"upsertView": {"view": {"id": "1", "name": asked["variables"]["name"]}, "inserted": True}}
+                answer = json.dumps({"data": data}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            """Nothing on the terminal."""
+
+    served = HTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{served.server_port}")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    yield saved
+    served.shutdown()
+    served.server_close()
+
+
+def ran(*arguments):
+    command = [sys.executable, "-m", "mti.dashboard", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+
+
+def test_the_readmes_command_saves_the_workspace_and_says_where(server):
+    done = ran("someone", "--project", "inversions", "--experiment", "paper")
+    assert done.returncode == 0, done.stderr
+    (saved,) = server
+    assert (saved["entityName"], saved["projectName"]) == ("someone", "inversions")
+    assert saved["displayName"] == "Initializers: paper"
+    assert set(PANELS["Loss"]) <= set(panels(json.loads(saved["spec"])["section"]))
+    view = saved["name"].removeprefix("nw-").removesuffix("-v")
+    assert done.stdout.strip().endswith(f"/someone/inversions?nw={view}")
+
+
 def test_without_an_account_there_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    command = [sys.executable, "-m", "mti.dashboard", "entity=someone"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    done = ran("someone")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("mti: W&B has not taken the workspace (")
     assert "Traceback" not in done.stderr
