@@ -43,6 +43,7 @@ class FID:
         self.weights = weights
         self.extractor = extractor
         self.name = name
+        self._told = False
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -71,14 +72,16 @@ class FID:
         reference: Float[Tensor, "reference 3 height width"],
         prompts: Sequence[str],
     ) -> dict[str, float]:
-        """One distance for the set; nothing where a side has fewer than two pictures, and a warning."""
+        """One distance for the set; nothing where a side has fewer than two pictures, and one warning."""
         if min(len(generated), len(reference)) < 2:
-            log.warning(
-                "no %s: %d generated pictures and %d of the concept, it takes two of each at least",
-                self.name,
-                len(generated),
-                len(reference),
-            )
+            if not self._told:
+                log.warning(
+                    "no %s: %d generated pictures and %d of the concept, it takes two of each at least",
+                    self.name,
+                    len(generated),
+                    len(reference),
+                )
+            self._told = True
             return {}
         from torch_fidelity import calculate_metrics
 
