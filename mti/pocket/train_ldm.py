@@ -7,7 +7,10 @@ the latents and caption tokens of all drawings first.
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,7 @@ def caption_tokens(tokenizer: CLIPTokenizer, work: Path) -> Tensor:
     """Token ids of several captions of every training picture: int16, [pictures, captions, context]."""
     path = work / "captions.npy"
     if not path.exists():
-        rows = []
+        rows, tokenizer = [], deepcopy(tokenizer)  # which would keep, and be saved with, padding and truncation
         for index in range(PICTURES):
             rng = np.random.default_rng([drawings.TRAIN_SEED, index, 1])
             scene = drawings.scene("train", index)
@@ -75,9 +78,9 @@ def caption_tokens(tokenizer: CLIPTokenizer, work: Path) -> Tensor:
     return torch.from_numpy(np.load(path))
 
 
-def latents(vae: Any, work: Path) -> Tensor:
-    """The scaled latents of every training picture: fp16, [pictures, 4, 16, 16]."""
-    path = work / "latents.npy"
+def latents(vae: Any, work: Path, name: str = "latents") -> Tensor:
+    """The scaled latents of every training picture, kept under a name: fp16, [pictures, channels, 16, 16]."""
+    path = work / f"{name}.npy"
     if not path.exists():
         train = torch.from_numpy(np.load(work / "train.npy", mmap_mode="c")[:PICTURES])
         parts = []
@@ -92,35 +95,43 @@ def latents(vae: Any, work: Path) -> Tensor:
 class Denoiser(nn.Module):
     """The two parts that are trained: a text encoder and a U-Net."""
 
-    def __init__(self, vocabulary: int, begin: int, end: int):
+    def __init__(self, text_encoder: Any, unet: Any):
         super().__init__()
-        self.text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=vocabulary,
-                hidden_size=192,
-                intermediate_size=768,
-                num_hidden_layers=4,
-                num_attention_heads=4,
-                max_position_embeddings=CONTEXT,
-                bos_token_id=begin,
-                eos_token_id=end,
-                pad_token_id=end,
-            )
-        )
-        self.unet = UNet2DConditionModel(
-            sample_size=drawings.SIZE // 4,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            block_out_channels=(64, 128, 192),
-            layers_per_block=1,
-            cross_attention_dim=192,
-            attention_head_dim=4,
-        )
+        self.text_encoder = text_encoder
+        self.unet = unet
 
     def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
         """The predicted noise; each prompt serves its share of the batch."""
         text = self.text_encoder(ids).last_hidden_state.repeat_interleave(len(noisy) // len(ids), 0)
         return self.unet(noisy, timesteps, text).sample
+
+
+def build(tokenizer: CLIPTokenizer) -> Denoiser:
+    """The untrained parts."""
+    vocabulary = tokenizer.get_vocab()
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=192,
+            intermediate_size=768,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            max_position_embeddings=CONTEXT,
+            bos_token_id=vocabulary[BEGIN],
+            eos_token_id=vocabulary[END],
+            pad_token_id=vocabulary[END],
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=drawings.SIZE // 4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(64, 128, 192),
+        layers_per_block=1,
+        cross_attention_dim=192,
+        attention_head_dim=4,
+    )
+    return Denoiser(text_encoder, unet)
 
 
 def scheduler() -> DDIMScheduler:
@@ -135,19 +146,15 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def main() -> None:
-    """Prepare, train, and write a `StableDiffusionPipeline` folder."""
-    options = arguments(__doc__, steps=5_000)
-    folder = options.weights / "ldm"
-    tokenizer = train_tokenizer(folder / "tokenizer")
-    vocabulary = tokenizer.get_vocab()
-    begin, end = vocabulary[BEGIN], vocabulary[END]
-    captions = caption_tokens(tokenizer, options.work)
-    vae: Any = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval()
-    vae.to(DEVICE)
-    clean = latents(vae, options.work)
+def objective(tokenizer: CLIPTokenizer, clean: Tensor, work: Path) -> Callable[[Any, int], dict[str, Tensor]]:
+    """What a latent diffusion model's stage minimises: the error of the predicted noise, min-SNR weighted.
+
+    Hang et al. 2023, arXiv:2303.09556. Each drawing comes with one of its captions, or with an empty one.
+    """
+    captions = caption_tokens(tokenizer, work)
     alphas = scheduler().alphas_cumprod.to(DEVICE)
-    empty = torch.tensor([begin] + [end] * (CONTEXT - 1))
+    vocabulary = tokenizer.get_vocab()
+    empty = torch.tensor([vocabulary[BEGIN]] + [vocabulary[END]] * (CONTEXT - 1))
 
     def loss(model: nn.Module, step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(step)
@@ -164,9 +171,24 @@ def main() -> None:
         snr = (alpha / (1 - alpha)).flatten()
         return {"loss": (error * snr.clamp(max=MIN_SNR_GAMMA) / snr).mean(), "mse": error.mean()}
 
-    model = Stage(
-        "ldm", Denoiser(len(tokenizer), begin, end), loss, options.steps, 8e-4, options.work, weight_decay=0.001
-    ).run()
+    return loss
+
+
+def main() -> None:
+    """Prepare, train, and write a `StableDiffusionPipeline` folder."""
+    options = arguments(__doc__, steps=5_000)
+    folder = options.weights / "ldm"
+    tokenizer = train_tokenizer(folder / "tokenizer")
+    vae: Any = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval()
+    vae.to(DEVICE)
+    loss = objective(tokenizer, latents(vae, options.work), options.work)
+    stage = Stage("ldm", build(tokenizer), loss, options.steps, 8e-4, options.work, weight_decay=0.001)
+    finish(stage.run(), vae, tokenizer, "ldm", options)
+
+
+def finish(model: Any, vae: Any, tokenizer: CLIPTokenizer, stage: str, options: argparse.Namespace) -> None:
+    """Write all parts as a pipeline, and the stage's length and log."""
+    folder = options.weights / "ldm"
     parts: dict[str, Any] = {
         "vae": vae,
         "text_encoder": model.text_encoder,
@@ -177,10 +199,11 @@ def main() -> None:
         "feature_extractor": None,
     }
     StableDiffusionPipeline(**parts, requires_safety_checker=False).to(dtype=torch.float16).save_pretrained(folder)
-    forget_origin(folder / "vae")
+    for name in ("vae", "unet"):
+        forget_origin(folder / name)
     summary = {"steps": options.steps, "pictures_seen": options.steps * BATCH}
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    keep_log("ldm", options.work, folder)
+    (folder / f"{stage}.json").write_text(json.dumps(summary, indent=2) + "\n")
+    keep_log(stage, options.work, folder)
 
 
 if __name__ == "__main__":

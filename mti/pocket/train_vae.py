@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from mti.pocket.stage import DEVICE, Stage, arguments, forget_origin, keep_log, 
 
 BATCH = 16
 KL_WEIGHT = 1e-7
+SSIM_WEIGHT = 0.1
 
 
 def build() -> AutoencoderKL:
@@ -50,10 +53,9 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return (luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean()
 
 
-def main() -> None:
-    """Train, measure on the held-out drawings, and write the weights."""
-    options = arguments(__doc__, steps=5_200)
-    train = torch.from_numpy(np.load(options.work / "train.npy", mmap_mode="c"))
+def objective(work: Path, ssim_weight: float) -> Callable[[Any, int], dict[str, Tensor]]:
+    """What an autoencoder's stage minimises: L1, structure, and a little of the posterior's divergence."""
+    train = torch.from_numpy(np.load(work / "train.npy", mmap_mode="c"))
 
     def loss(vae: Any, step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(step)
@@ -64,9 +66,16 @@ def main() -> None:
             l1 = F.l1_loss(decoded.float(), batch)
             similarity = ssim(decoded, batch)
             kl = posterior.kl().float().mean()
-        return {"loss": l1 + 0.1 * (1 - similarity) + KL_WEIGHT * kl, "l1": l1, "ssim": similarity, "kl": kl}
+        return {"loss": l1 + ssim_weight * (1 - similarity) + KL_WEIGHT * kl, "l1": l1, "ssim": similarity, "kl": kl}
 
-    finish(Stage("vae", build(), loss, options.steps, 1.5e-3, options.work).run(), "vae", options)
+    return loss
+
+
+def main() -> None:
+    """Train, measure on the held-out drawings, and write the weights."""
+    options = arguments(__doc__, steps=5_200)
+    stage = Stage("vae", build(), objective(options.work, SSIM_WEIGHT), options.steps, 1.5e-3, options.work)
+    finish(stage.run(), "vae", options)
 
 
 def finish(vae: Any, stage: str, options: argparse.Namespace) -> None:
