@@ -9,6 +9,7 @@ a tracker after every step: that call is where the clock is read, and the tracke
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import sys
 import time
@@ -23,7 +24,9 @@ def main() -> None:
     script, times, *arguments = sys.argv[1:]
     ended: list[tuple[float, float]] = []
 
-    def log(self: Accelerator, *_: object, **__: object) -> None:
+    def log(self: Accelerator, values: dict[str, float], **_: object) -> None:
+        if not math.isfinite(values["loss"]):
+            sys.exit(f"the script diverged after {len(ended)} steps: loss {values['loss']}")
         ended.append((time.perf_counter(), time.process_time()))
 
     Accelerator.log = log
