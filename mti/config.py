@@ -114,7 +114,8 @@ def _faults(config: DictConfig) -> Iterable[str]:
         for prompt in prompts:
             if HOLE not in prompt:
                 yield f"{key}.prompts has {prompt!r}: put {HOLE} where the learned tokens go"
-    for name, metric in ((name, build(node)) for name, node in (config.metrics or {}).items()):
+    for name, node in (config.metrics or {}).items():
+        metric = build(node)
         fault = _refusal(getattr(metric, "check", lambda: None))
         if fault:
             yield f"metrics: {name}: {fault}"

@@ -63,11 +63,14 @@ def measure(distances: Callable[[Tensor, Tensor], dict[str, Tensor]], pictures: 
     `distances` compares two batches, picture by picture. "ranked" is the share of pictures for which all
     is right: itself < shifted < individual < other.
     """
-    found = [_compared(distances, pictures.picture, second) for second in pictures]
+    found = [compared(distances, pictures.picture, second) for second in pictures]
     return {name: _shares(*(own[name] for own in found)) for name in found[0]}
 
 
-def _compared(distances: Callable, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+def compared(
+    distances: Callable[[Tensor, Tensor], dict[str, Tensor]], first: Tensor, second: Tensor
+) -> dict[str, Tensor]:
+    """What `distances` finds between two batches of any size, of which it sees `CHUNK` pictures at once."""
     parts = [distances(*pair) for pair in zip(first.split(CHUNK), second.split(CHUNK), strict=True)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

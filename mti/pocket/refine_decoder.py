@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
 from mti.pocket.stage import DEVICE, Stage, arguments, to_model
 from mti.pocket.train_ldm import PICTURES, latents
-from mti.pocket.train_vae import finish, ssim
+from mti.pocket.train_vae import finish, reconstruction
 
 BATCH = 16
 SSIM_WEIGHT = 0.5
@@ -34,9 +33,7 @@ def main() -> None:
         index = torch.randint(PICTURES, (BATCH,), generator=torch.Generator().manual_seed(step))
         picture = to_model(train[index])
         decoded = vae.decode(known[index].to(DEVICE).float() / vae.config.scaling_factor).sample
-        with torch.autocast(DEVICE.type, enabled=False):
-            l1, similarity = F.l1_loss(decoded.float(), picture), ssim(decoded, picture)
-        return {"loss": l1 + SSIM_WEIGHT * (1 - similarity), "l1": l1, "ssim": similarity}
+        return reconstruction(decoded, picture, SSIM_WEIGHT)
 
     stage = Stage("decoder", vae, loss, options.steps, 4e-4, options.work, decay_share=1.0)
     finish(stage.run(), "decoder", options)

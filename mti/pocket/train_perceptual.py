@@ -21,7 +21,7 @@ from mti.metrics.features.small_vgg import SmallVGG, SmallVGGFeatures, save
 from mti.metrics.lpips import difference, distance
 from mti.metrics.sifid import frechet_distance
 from mti.pocket import drawings, world
-from mti.pocket.ranking import CHUNK, Ranked, measure, ranked, shifted
+from mti.pocket.ranking import Ranked, compared, measure, ranked, shifted
 from mti.pocket.stage import DEVICE, Stage, arguments, keep_log, to_model
 
 CHANNELS = (32, 32, 64, 192, 384)
@@ -130,11 +130,12 @@ def fit_heads(network: SmallVGG, pictures: Ranked, steps: int = 500) -> Heads:
 @torch.no_grad()
 def differences(network: SmallVGG, first: Tensor, second: Tensor) -> dict[str, Tensor]:
     """LPIPS' differences of two batches of pictures, a layer's being [pictures, channels]."""
-    parts = []
-    for pair in zip(first.split(CHUNK), second.split(CHUNK), strict=True):
-        one, two = (network(own.to(DEVICE)) for own in pair)
-        parts.append({name: difference(one[name], two[name]).cpu() for name in one})
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def chunk(first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        one, two = network(first.to(DEVICE)), network(second.to(DEVICE))
+        return {name: difference(one[name], two[name]).cpu() for name in one}
+
+    return compared(chunk, first, second)
 
 
 def patches(first: Maps, second: Maps) -> Tensor:
@@ -149,8 +150,11 @@ def scale(network: SmallVGG, pictures: Ranked) -> None:
 
     SIFID grows with the square of the last map; LPIPS sees directions alone, and stays.
     """
-    pairs = zip(pictures.picture.split(CHUNK), pictures.other.split(CHUNK), strict=True)
-    apart = torch.cat([patches(*(network(own.to(DEVICE)) for own in pair)) for pair in pairs]).mean()
+
+    def chunk(first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        return {"sifid": patches(network(first.to(DEVICE)), network(second.to(DEVICE)))}
+
+    apart = compared(chunk, pictures.picture, pictures.other)["sifid"].mean()
     factor = float(apart) ** (-0.5 / len(network.blocks))
     for i, block in enumerate(network.blocks, 1):
         block.weight *= factor

@@ -53,6 +53,13 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return (luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean()
 
 
+def reconstruction(decoded: Tensor, picture: Tensor, ssim_weight: float) -> dict[str, Tensor]:
+    """How far pictures are from what they should be, in fp32: L1 and structure, and their weighted sum as "loss"."""
+    with torch.autocast(DEVICE.type, enabled=False):
+        l1, similarity = F.l1_loss(decoded.float(), picture), ssim(decoded, picture)
+    return {"loss": l1 + ssim_weight * (1 - similarity), "l1": l1, "ssim": similarity}
+
+
 def objective(work: Path, ssim_weight: float) -> Callable[[Any, int], dict[str, Tensor]]:
     """What an autoencoder's stage minimises: L1, structure, and a little of the posterior's divergence."""
     train = torch.from_numpy(np.load(work / "train.npy", mmap_mode="c"))
@@ -61,12 +68,10 @@ def objective(work: Path, ssim_weight: float) -> Callable[[Any, int], dict[str, 
         generator = torch.Generator().manual_seed(step)
         batch = to_model(train[torch.randint(len(train), (BATCH,), generator=generator)])
         posterior = vae.encode(batch).latent_dist
-        decoded = vae.decode(posterior.sample()).sample
+        losses = reconstruction(vae.decode(posterior.sample()).sample, batch, ssim_weight)
         with torch.autocast(DEVICE.type, enabled=False):
-            l1 = F.l1_loss(decoded.float(), batch)
-            similarity = ssim(decoded, batch)
             kl = posterior.kl().float().mean()
-        return {"loss": l1 + ssim_weight * (1 - similarity) + KL_WEIGHT * kl, "l1": l1, "ssim": similarity, "kl": kl}
+        return {**losses, "loss": losses["loss"] + KL_WEIGHT * kl, "kl": kl}
 
     return loss
 

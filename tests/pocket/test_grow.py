@@ -1,5 +1,6 @@
 """Latent channels beside those that the pocket models know."""
 
+import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
@@ -10,41 +11,29 @@ def noise(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
-def seeded(build):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build().eval()
-
-
-def autoencoder(channels):
-    return seeded(
-        lambda: AutoencoderKL(
-            block_out_channels=(16, 16, 32),
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            layers_per_block=1,
-            latent_channels=channels,
-            norm_num_groups=8,
-        )
-    )
+@pytest.fixture
+def autoencoder(tiny_sd_folder):
+    return AutoencoderKL.from_pretrained(tiny_sd_folder / "vae").eval()
 
 
 @torch.no_grad()
-def test_a_grown_autoencoder_computes_what_it_did_and_can_say_more():
-    known = autoencoder(KNOWN)
-    larger = grown(known, latent_channels=CHANNELS).eval()
+def test_a_grown_autoencoder_computes_what_it_did_and_can_say_more(autoencoder):
+    larger = grown(autoencoder, latent_channels=CHANNELS).eval()
     picture = noise(2, 3, 32, 32)
-    before, after = (vae.encode(picture).latent_dist for vae in (known, larger))
+    before, after = (vae.encode(picture).latent_dist for vae in (autoencoder, larger))
     assert after.mean.shape[1] == CHANNELS
     for old, new in ((before.mean, after.mean), (before.logvar, after.logvar)):
         torch.testing.assert_close(new[:, :KNOWN], old)
         assert new[:, KNOWN:].std() > 0
-    torch.testing.assert_close(larger.decode(after.mean).sample, known.decode(before.mean).sample)
+    torch.testing.assert_close(larger.decode(after.mean).sample, autoencoder.decode(before.mean).sample)
 
 
 @torch.no_grad()
-def test_balanced_channels_spread_as_the_scaling_factor_supposes_and_decode_to_the_same():
-    vae, picture = autoencoder(CHANNELS), noise(4, 3, 32, 32)
+def test_balanced_channels_spread_as_the_scaling_factor_supposes_and_decode_to_the_same(autoencoder):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = AutoencoderKL.from_config({**autoencoder.config, "latent_channels": CHANNELS}).eval()
+    picture = noise(4, 3, 32, 32)
     before = vae.encode(picture).latent_dist
     decoded = vae.decode(before.mean).sample
     balance(vae, before.mean)
@@ -59,22 +48,10 @@ def test_balanced_channels_spread_as_the_scaling_factor_supposes_and_decode_to_t
 
 
 @torch.no_grad()
-def test_a_grown_unet_predicts_what_it_did_whatever_the_new_channels_hold():
-    known = seeded(
-        lambda: UNet2DConditionModel(
-            in_channels=KNOWN,
-            out_channels=KNOWN,
-            block_out_channels=(16, 32),
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            layers_per_block=1,
-            cross_attention_dim=16,
-            attention_head_dim=4,
-            norm_num_groups=8,
-        )
-    )
+def test_a_grown_unet_predicts_what_it_did_whatever_the_new_channels_hold(tiny_sd_folder):
+    known = UNet2DConditionModel.from_pretrained(tiny_sd_folder / "unet").eval()
     larger = grown(known, in_channels=CHANNELS, out_channels=CHANNELS).eval()
-    latents, text = noise(2, CHANNELS, 8, 8), noise(2, 5, 16)
+    latents, text = noise(2, CHANNELS, 8, 8), noise(2, 5, 32)
     predicted = larger(latents, 7, text).sample
     torch.testing.assert_close(predicted[:, :KNOWN], known(latents[:, :KNOWN], 7, text).sample)
     assert predicted[:, KNOWN:].std() > 0
