@@ -2,7 +2,7 @@
 
 mse.initial_text    the evaluation loss of the plain initial text; a run starts from it
 mse.empty_prompt    the same of the empty prompt: what the model knows without any words
-mse.wrong_caption   the same of another picture's caption
+mse.caption_of_another   the same of another picture's caption
 floor.<metric>      the metric of the picture encoded and decoded: no words can do much better
 """
 
@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mti.evaluation import Protocol, evaluation_loss, ids_of, measured
+from mti.evaluation import EvaluationProtocol, evaluation_loss, ids_of, measured
 from mti.types import Concept, LatentDiffusion, Metric, Posterior, UserError
 
 
 class Calibration:
     """Computes the levels of runs against one model; what two runs have in common is computed once."""
 
-    def __init__(self, model: LatentDiffusion, protocol: Protocol, metrics: Mapping[str, Metric]):
+    def __init__(self, model: LatentDiffusion, protocol: EvaluationProtocol, metrics: Mapping[str, Metric]):
         self.model = model
         self.protocol = protocol
         self.metrics = metrics
@@ -32,12 +32,12 @@ class Calibration:
         self,
         concept: Concept,
         text: str,
-        wrong_caption: str | None,
+        caption_of_another: str | None,
         pictures: Float[Tensor, "pictures 3 height width"],
         posterior: Posterior,
     ) -> dict[str, dict[str, float]]:
         """The levels of a run that starts from `text`. A text that is None or too long for the prompts is left out."""
-        texts = {"initial_text": text, "empty_prompt": "", "wrong_caption": wrong_caption}
+        texts = {"initial_text": text, "empty_prompt": "", "caption_of_another": caption_of_another}
         losses = {name: self._loss(concept.name, words, posterior) for name, words in texts.items()}
         if concept.name not in self._floors:
             self._floors[concept.name] = self._floor(pictures, posterior)

@@ -13,7 +13,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mti.templates import TEMPLATES
-from mti.tokens import HOLE
+from mti.tokens import SLOT
 from mti.types import Concept, UserError
 
 # Overrides that are folders already, or that change nothing about the result.
@@ -29,7 +29,12 @@ SHARED = (
 # What may differ between a run and its continuation.
 INCIDENTAL = (
     *("folder", "output_dir", "logger", "trainer.accelerator", "trainer.devices"),
-    *("training.runs_at_once", "evaluation.batch_size", "segmenter.download", "init.use.focus.segmenter.download"),
+    *(
+        "training.runs_at_once",
+        "evaluation.batch_size",
+        "segmenter.download",
+        "init.initializer.focus.segmenter.download",
+    ),
 )
 # What may be left to the program, as null.
 OPTIONAL = ("training.runs_at_once", "training.max_grad_norm")
@@ -42,7 +47,7 @@ LEAST = {
     "training.weight_decay": 0,
     "evaluation.samples": 1,
     "evaluation.pictures": 0,
-    "evaluation.sampler_steps": 1,
+    "evaluation.num_inference_steps": 1,
     "evaluation.batch_size": 1,
     "personalization.pictures": 1,
 }
@@ -112,16 +117,16 @@ def _faults(config: DictConfig) -> Iterable[str]:
         yield f"training.templates={training.templates}: expected one of {', '.join(TEMPLATES)}"
     for key, prompts in (("evaluation", evaluation.prompts), ("personalization", config.personalization.prompts)):
         for prompt in prompts:
-            if HOLE not in prompt:
-                yield f"{key}.prompts has {prompt!r}: put {HOLE} where the learned tokens go"
+            if SLOT not in prompt:
+                yield f"{key}.prompts has {prompt!r}: put {SLOT} where the learned tokens go"
     for name, node in (config.metrics or {}).items():
         metric = build(node)
         fault = _refusal(getattr(metric, "check", lambda: None))
         if fault:
             yield f"metrics: {name}: {fault}"
-        if getattr(metric, "judges", "") == "personalization" and not config.personalization.steps:
+        if getattr(metric, "prompt_set", "") == "personalization" and not config.personalization.steps:
             yield (
-                f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
+                f"metrics: {name} prompt_set pictures of personalization.prompts, and none are drawn: "
                 "say after how many updates, such as personalization.steps=[100]"
             )
     for name, least in LEAST.items():
@@ -136,14 +141,14 @@ def _faults(config: DictConfig) -> Iterable[str]:
 
 def check_initializer(config: DictConfig, concept: Concept) -> None:
     """Raise a `UserError` for what an initializer finds wrong with a concept before it loads any weights."""
-    getattr(build(config.init.use), "check", lambda _: None)(concept)
+    getattr(build(config.init.initializer), "check", lambda _: None)(concept)
 
 
 def _check_initializer_at_hand(config: DictConfig) -> None:
     """The same, as long as nothing is to be downloaded for it."""
-    build(config.init.use)
+    build(config.init.initializer)
     data = build(config.dataset)
-    if data.at_hand(str(config.image)):
+    if data.is_local(str(config.image)):
         check_initializer(config, data.concept(str(config.image)))
 
 

@@ -55,11 +55,11 @@ class DataSet(ABC):
             for picture in self._at(image).pictures:
                 read_picture(picture)
 
-    def at_hand(self, image: str) -> bool:
+    def is_local(self, image: str) -> bool:
         """Whether `concept` has nothing to download."""
         return True
 
-    def wrong_caption(self, image: str) -> str | None:
+    def caption_of_another(self, image: str) -> str | None:
         """The recorded caption of another concept: the next one in the order of the data set that has one."""
         records = self.records()
         names = list(records)
@@ -134,7 +134,7 @@ class Photographs(DataSet):
         if "file" not in self.concepts[name]:
             read_picture(self._fetched_by_hand(name))
 
-    def at_hand(self, image: str) -> bool:
+    def is_local(self, image: str) -> bool:
         """See `DataSet`."""
         record = self.concepts.get(image, {})
         return "file" not in record or (self.cache / record["file"]).exists()

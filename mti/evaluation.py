@@ -16,7 +16,7 @@ from mti.sampling import sample
 from mti.tokens import encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Metric, Posterior
 
-Rows = Float[Tensor, "rows width"]
+Embeddings = Float[Tensor, "num_vectors width"]
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Personalization:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvaluationProtocol:
     """How runs are evaluated; kept with every score, since scores compare only under the same protocol."""
 
     steps: Sequence[int]  # after how many updates, beside the last
     prompts: Sequence[str]  # the reconstruction prompts; `{}` stands for the placeholders
     samples: int  # (t, ε) pairs of the evaluation loss, shared out over the prompts
     pictures: int  # generated at each evaluated step, shared out over the prompts
-    sampler_steps: int  # of DDIM
-    guidance: float  # classifier-free guidance scale
+    num_inference_steps: int  # of DDIM
+    guidance_scale: float  # classifier-free guidance scale
     batch_size: int  # of the U-Net while evaluating; changes memory and speed, not results
     personalization: Personalization = field(default_factory=Personalization)
     version: int = 2
@@ -67,7 +67,7 @@ def measured(
     """
     scores: dict[str, float] = {}
     for metric in metrics.values():
-        if getattr(metric, "judges", "reconstruction") != kind:
+        if getattr(metric, "prompt_set", "reconstruction") != kind:
             continue
         for name, value in metric(generated, reference, prompts).items():
             if isinstance(value, Tensor) and value.numel() > 1:
@@ -77,37 +77,42 @@ def measured(
 
 
 def ids_of(model: LatentDiffusion, prompts: Sequence[str], placeholders: Sequence[int], count: int) -> Tensor:
-    """The framed ids of `count` prompts, which take turns: int64, [count, context]."""
-    framed = [prompt_ids(model, prompt, placeholders) for prompt in prompts]
-    return torch.tensor([framed[i % len(framed)] for i in range(count)], device=model.device)
+    """The token ids, with special tokens and padded, of `count` prompts, which take turns: int64, [count, context]."""
+    padded = [prompt_ids(model, prompt, placeholders) for prompt in prompts]
+    return torch.tensor([padded[i % len(padded)] for i in range(count)], device=model.device)
 
 
 def evaluation_loss(
-    model: LatentDiffusion, protocol: Protocol, image: str, posterior: Posterior, ids: Tensor, rows: Rows
+    model: LatentDiffusion,
+    protocol: EvaluationProtocol,
+    image: str,
+    posterior: Posterior,
+    ids: Tensor,
+    embeddings: Embeddings,
 ) -> float:
     """`evaluation_losses` of a single run."""
-    return evaluation_losses(model, protocol, [image], [posterior], ids, rows)[0]
+    return evaluation_losses(model, protocol, [image], [posterior], ids, embeddings)[0]
 
 
 @torch.no_grad()
 def evaluation_losses(
     model: LatentDiffusion,
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
     images: Sequence[str],
     posteriors: Sequence[Posterior],
     ids: Int[Tensor, "runs_samples context"],
-    rows: Rows,
+    embeddings: Embeddings,
 ) -> list[float]:
     """Eq. (1) on a fixed grid of (t, ε), the same for every run of a picture: free of training noise.
 
-    `ids` holds a framed prompt for each of the grid's samples, run after run. The latents are the posterior's
+    `ids` holds a padded prompt for each of the grid's samples, run after run. The latents are the posterior's
     means; several pictures take turns. The U-Net's batches are full, whatever run their samples are of.
     """
     timesteps, which = len(model.alphas_cumprod), torch.arange(protocol.samples)
     grids = [evaluation_grid(image, protocol.samples, timesteps, model.latent_shape) for image in images]
     latents = [posterior.mean.cpu()[which % len(posterior.mean)] for posterior in posteriors]
     times, noises = (torch.cat(parts) for parts in zip(*grids, strict=True))
-    text, prompt = encode_distinct(model, ids, rows, protocol.batch_size)
+    text, prompt = encode_distinct(model, ids, embeddings, protocol.batch_size)
     z_0, losses = torch.cat(latents), []
     for part in torch.arange(len(ids)).split(protocol.batch_size):
         z, t, eps = (tensor[part].to(model.device) for tensor in (z_0, times, noises))
@@ -120,14 +125,16 @@ def draw_pictures(
     model: LatentDiffusion,
     noise: Float[Tensor, "pictures c h w"],
     ids: Int[Tensor, "pictures context"],
-    rows: Rows,
+    embeddings: Embeddings,
     *,
-    sampler_steps: int,
-    guidance: float,
+    num_inference_steps: int,
+    guidance_scale: float,
     batch_size: int,
 ) -> Float[Tensor, "pictures 3 height width"]:
-    """Pictures in [-1, 1] for framed prompts, each from its own initial noise, on the CPU."""
-    text, prompt = encode_distinct(model, ids, rows, batch_size)
-    empty = model.encode_text(torch.tensor([model.framed([])], device=model.device), rows)
-    latents = sample(model, text[prompt], empty, noise.to(model.device), sampler_steps, guidance, batch_size)
+    """Pictures in [-1, 1] for padded prompts, each from its own initial noise, on the CPU."""
+    text, prompt = encode_distinct(model, ids, embeddings, batch_size)
+    empty = model.encode_text(torch.tensor([model.with_special_tokens([])], device=model.device), embeddings)
+    latents = sample(
+        model, text[prompt], empty, noise.to(model.device), num_inference_steps, guidance_scale, batch_size
+    )
     return torch.cat([model.decode(part).cpu() for part in latents.split(batch_size)])

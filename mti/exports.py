@@ -13,20 +13,20 @@ from torch import Tensor
 from mti.types import UserError
 
 
-def save_tokens(path: Path, rows: Float[Tensor, "rows width"], placeholder: str) -> None:
-    """Write diffusers' form, `{placeholder: [rows, width]}` as safetensors: the old file or the new one, never half.
+def save_tokens(path: Path, embeddings: Float[Tensor, "num_vectors width"], placeholder: str) -> None:
+    """Write diffusers' form, `{placeholder: [num_vectors, width]}` as safetensors: whole or not at all.
 
-    `pipe.load_textual_inversion(path)` reads it, and then a prompt's `placeholder` stands for all the rows.
+    `pipe.load_textual_inversion(path)` reads it, and then a prompt's `placeholder` stands for all the embeddings.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
-    save_file({placeholder: rows.detach().float().cpu().contiguous()}, draft)
+    save_file({placeholder: embeddings.detach().float().cpu().contiguous()}, draft)
     os.replace(draft, path)
 
 
-def load_tokens(path: Path) -> tuple[Float[Tensor, "rows width"], str]:
-    """The rows that `save_tokens` or diffusers' training scripts wrote, and their placeholder.
+def load_tokens(path: Path) -> tuple[Float[Tensor, "num_vectors width"], str]:
+    """The embeddings that `save_tokens` or diffusers' training scripts wrote, and their placeholder.
 
     Raises:
         UserError: the file is not of that form.
@@ -37,7 +37,7 @@ def load_tokens(path: Path) -> tuple[Float[Tensor, "rows width"], str]:
         raise UserError(f"{path} cannot be read as safetensors ({error}): give a file of learned tokens") from error
     if len(tensors) != 1 or next(iter(tensors.values())).ndim not in (1, 2):
         raise UserError(
-            f"{path} holds {', '.join(tensors) or 'nothing'}: expected one placeholder with its [rows, width]"
+            f"{path} holds {', '.join(tensors) or 'nothing'}: expected one placeholder with its [num_vectors, width]"
         )
-    ((placeholder, rows),) = tensors.items()
-    return rows.float().reshape(-1, rows.shape[-1]), placeholder
+    ((placeholder, embeddings),) = tensors.items()
+    return embeddings.float().reshape(-1, embeddings.shape[-1]), placeholder

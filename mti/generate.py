@@ -42,17 +42,17 @@ def generate(config: DictConfig) -> Path:
 
     folder = RunFolder(Path(config.run))
     run: Any = OmegaConf.create(folder.read_config())
-    rows, placeholder = folder.read_tokens()
+    embeddings, placeholder = folder.read_tokens()
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = build(run.model).to(device)
-    placeholders = range(len(model.embedding), len(model.embedding) + len(rows))
+    placeholders = range(len(model.embedding), len(model.embedding) + len(embeddings))
     pictures = draw_pictures(
         model,
         initial_latents(config.seed, placeholder, config.pictures, model.latent_shape),
         ids_of(model, [config.prompt], placeholders, config.pictures),
-        rows.to(device),
-        sampler_steps=config.sampler_steps,
-        guidance=config.guidance,
+        embeddings.to(device),
+        num_inference_steps=config.num_inference_steps,
+        guidance_scale=config.guidance_scale,
         batch_size=config.batch_size,
     )
     name = re.sub(r"\W+", "_", config.prompt.replace("{}", placeholder)).strip("_")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mti.loss import latent_diffusion_loss
 from mti.noise import TrainingDraw, training_draw
-from mti.tokens import TokenTable, encode_distinct, prompt_ids
+from mti.tokens import PlaceholderTable, encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Posterior
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
@@ -34,10 +34,10 @@ class Run:
 
 
 class TextualInversion(pl.LightningModule):
-    """Learns the rows of every run; the frozen model is no part of its parameters or checkpoints.
+    """Learns the embeddings of every run; the frozen model is no part of its parameters or checkpoints.
 
     The loss is the sum over runs of each run's mean, so with AdamW and clipping per run no run touches
-    another. A run whose loss or rows are no longer finite stops: `failures` says why, and its rows keep
+    another. A run whose loss or embeddings are no longer finite stops: `failures` says why, and its embeddings keep
     their last good state.
     """
 
@@ -46,11 +46,11 @@ class TextualInversion(pl.LightningModule):
         self._frozen = (model,)  # a tuple hides the model from Lightning
         self.runs = list(runs)
         self.batch_size = batch_size
-        self.table = TokenTable(model, [run.token_ids for run in runs])
+        self.table = PlaceholderTable(model, [run.token_ids for run in runs])
         self.step = start  # updates done
         self.losses = [float("nan")] * len(self.runs)  # of each run's latest batch
         self.failures: dict[int, str] = {}
-        self._good = [rows.detach().clone() for rows in self.table.rows]
+        self._good = [embeddings.detach().clone() for embeddings in self.table.embeddings]
         self._moments: dict[int, dict[str, Tensor]] = {}
         self._templates = [
             torch.tensor([prompt_ids(model, template, self.table.placeholders(i)) for template in run.templates])
@@ -67,8 +67,8 @@ class TextualInversion(pl.LightningModule):
         """The runs that have not failed."""
         return [i for i in range(len(self.runs)) if i not in self.failures]
 
-    def rows(self) -> Float[Tensor, "rows width"]:
-        """The rows of all runs in the order of their placeholder ids."""
+    def embeddings(self) -> Float[Tensor, "num_vectors width"]:
+        """The embeddings of all runs in the order of their placeholder ids."""
         return self.table([i not in self.failures for i in range(len(self.runs))])
 
     def training_step(self, step: int) -> Tensor:
@@ -84,7 +84,7 @@ class TextualInversion(pl.LightningModule):
         eps = torch.stack([draw.noise for _, draw in samples])
         t = torch.tensor([int(draw.timestep * len(self.model.alphas_cumprod)) for _, draw in samples])
         ids = torch.stack([self._templates[i][int(draw.template * len(self._templates[i]))] for i, draw in samples])
-        text, prompt = encode_distinct(self.model, ids.to(self.device), self.rows())
+        text, prompt = encode_distinct(self.model, ids.to(self.device), self.embeddings())
         z, t, eps = (tensor.to(self.device) for tensor in (z, t, eps))
         loss = latent_diffusion_loss(self.model, z, text[prompt], t, eps).view(len(active), -1).mean(dim=1)
         for i, value in zip(active, loss.tolist(), strict=True):
@@ -94,47 +94,47 @@ class TextualInversion(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW with a parameter group per run, going on where a loaded run state left it."""
         optimizer = torch.optim.AdamW(
-            {"params": [rows], "lr": run.learning_rate, "weight_decay": run.weight_decay}
-            for run, rows in zip(self.runs, self.table.rows, strict=True)
+            {"params": [embeddings], "lr": run.learning_rate, "weight_decay": run.weight_decay}
+            for run, embeddings in zip(self.runs, self.table.embeddings, strict=True)
         )
         for i, moments in self._moments.items():
-            rows = self.table.rows[i]
-            optimizer.state[rows] = {name: moments[name].to(rows.device) for name in MOMENTS}
-            optimizer.state[rows]["step"] = moments["step"].cpu()
+            embeddings = self.table.embeddings[i]
+            optimizer.state[embeddings] = {name: moments[name].to(embeddings.device) for name in MOMENTS}
+            optimizer.state[embeddings]["step"] = moments["step"].cpu()
         return optimizer
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip each run by itself, and keep failed runs out of the update."""
-        for i, (run, rows) in enumerate(zip(self.runs, self.table.rows, strict=True)):
+        for i, (run, embeddings) in enumerate(zip(self.runs, self.table.embeddings, strict=True)):
             if i in self.failures:
-                rows.grad = None
+                embeddings.grad = None
             elif run.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_([rows], run.max_grad_norm)
+                nn.utils.clip_grad_norm_([embeddings], run.max_grad_norm)
 
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
-        """Update, take back an update that left a run's rows not finite, and count the step."""
+        """Update, take back an update that left a run's embeddings not finite, and count the step."""
         super().optimizer_step(*arguments, **keywords)
         active = self.active
-        finite = torch.stack([self.table.rows[i].isfinite().all() for i in range(len(self.runs))])
+        finite = torch.stack([self.table.embeddings[i].isfinite().all() for i in range(len(self.runs))])
         self._checked(active, finite[active], "embedding row")
         with torch.no_grad():
             for i in active:
-                good, rows = self._good[i], self.table.rows[i]
-                rows.copy_(good) if i in self.failures else good.copy_(rows)
+                good, embeddings = self._good[i], self.table.embeddings[i]
+                embeddings.copy_(good) if i in self.failures else good.copy_(embeddings)
         self.step += 1
         if not self.active:
             self.trainer.should_stop = True
 
     def run_state(self, run: int) -> dict[str, Tensor]:
-        """A run's rows and their optimizer state: all that its training needs to go on."""
-        rows = self.table.rows[run]
-        return {"rows": rows.detach(), **self.trainer.optimizers[0].state[rows]}
+        """A run's embeddings and their optimizer state: all that its training needs to go on."""
+        embeddings = self.table.embeddings[run]
+        return {"embeddings": embeddings.detach(), **self.trainer.optimizers[0].state[embeddings]}
 
     def load_run_state(self, run: int, state: dict[str, Tensor]) -> None:
         """Go on from what `run_state` gave. To be called before training starts."""
         with torch.no_grad():
-            self.table.rows[run].copy_(state["rows"])
-        self._good[run].copy_(state["rows"])
+            self.table.embeddings[run].copy_(state["embeddings"])
+        self._good[run].copy_(state["embeddings"])
         self._moments[run] = state
 
     def _checked(self, runs: list[int], finite: Tensor, what: str) -> Tensor:
@@ -143,7 +143,7 @@ class TextualInversion(pl.LightningModule):
             if not good:
                 self.failures[i] = (
                     f"non-finite {what} at step {self.step} (learning rate {self.runs[i].learning_rate:g}): "
-                    "the rows before it are kept; try a lower learning rate or training.max_grad_norm=1"
+                    "the embeddings before it are kept; try a lower learning rate or training.max_grad_norm=1"
                 )
         return finite
 

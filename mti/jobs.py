@@ -70,10 +70,12 @@ class Job:
         self.folder.save_personalization(step, pictures)
         self.line.pictures(step, {f"personalization/{prompt}": many for prompt, many in pictures.items()})
 
-    def close(self, rows: Float[Tensor, "rows width"], steps: int, seconds: float, failure: str | None) -> None:
+    def close(
+        self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float, failure: str | None
+    ) -> None:
         """Write what a trained run leaves behind: tokens, the picture that shows it, and last its summary."""
         self.folder.flush()
-        self.folder.write_tokens(rows, f"<{self.concept.name}>")
+        self.folder.write_tokens(embeddings, f"<{self.concept.name}>")
         picture = read_picture(self.concept.pictures[0])
         self.folder.save_input(picture)
         samples = {step: self.folder.pictures(step) for step in self.folder.sampled_steps() if step <= steps}

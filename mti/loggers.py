@@ -60,7 +60,7 @@ class Csv:
         return RunLogger()
 
 
-class Unbreakable(RunLogger):
+class FaultTolerantLogger(RunLogger):
     """Hands everything on until the service fails; says so in one line and hands on nothing more."""
 
     def __init__(self, service: str, line: RunLogger) -> None:
@@ -116,7 +116,7 @@ class Wandb:
         about = {"dir": folder, "name": name, "group": group, "job_type": job_type, "config": dict(config)}
         try:
             self._mode = self._mode or self._decide()
-            return Unbreakable("W&B", WandbRun(self._init(about, _last_id(folder))))
+            return FaultTolerantLogger("W&B", WandbRun(self._init(about, _last_id(folder))))
         except Exception as error:
             say.warning("W&B failed (%s): %s goes on without it", _brief(error), name)
             return RunLogger()
@@ -230,7 +230,7 @@ class TensorBoard:
     def open(self, folder: Path, name: str, group: str, job_type: str, config: Mapping[str, Any]) -> RunLogger:
         """An event file for the run of that folder."""
         try:
-            return Unbreakable("TensorBoard", TensorBoardRun(folder / "tensorboard", config))
+            return FaultTolerantLogger("TensorBoard", TensorBoardRun(folder / "tensorboard", config))
         except Exception as error:
             say.warning("TensorBoard failed (%s): %s goes on without it", _brief(error), name)
             return RunLogger()

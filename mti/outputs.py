@@ -4,11 +4,11 @@
     text.json                 the initial text, its tokens and where it came from
     text/<name>.png           what was clicked: the mask, the crop that was looked at, an overlay
     metrics.csv               a row per step, a column per measured value
-    tokens.safetensors        the learned rows
+    tokens.safetensors        the learned embeddings
     samples/<step>/<i>.png    what the model draws after that many steps
     personalization/<step>/   the same of the personalization prompts: <prompt>-<i>.png, and prompts.json
     calibration.json          what the curves are to be seen beside
-    checkpoints/last.safetensors   all that is needed to go on: rows, optimizer state, step; previous.safetensors
+    checkpoints/last.safetensors   all that is needed to go on: embeddings, optimizer state, step; previous.safetensors
                                    is the one before it
     input.png                 the concept's picture, small
     comparison.png            the input beside the samples
@@ -271,12 +271,12 @@ class RunFolder:
         with atomic(self.path / "comparison.png") as draft:
             picture.save(draft)
 
-    def write_tokens(self, rows: Float[Tensor, "rows width"], placeholder: str) -> None:
-        """Keep the learned rows, in the form of `mti.exports`."""
-        save_tokens(self.path / "tokens.safetensors", rows, placeholder)
+    def write_tokens(self, embeddings: Float[Tensor, "num_vectors width"], placeholder: str) -> None:
+        """Keep the learned embeddings, in the form of `mti.exports`."""
+        save_tokens(self.path / "tokens.safetensors", embeddings, placeholder)
 
-    def read_tokens(self) -> tuple[Float[Tensor, "rows width"], str]:
-        """The learned rows and their placeholder."""
+    def read_tokens(self) -> tuple[Float[Tensor, "num_vectors width"], str]:
+        """The learned embeddings and their placeholder."""
         return load_tokens(self._existing("tokens.safetensors"))
 
     # ---------------------------------------------------------------------------------------- the end

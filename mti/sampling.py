@@ -19,14 +19,14 @@ def sample(
     empty: Float[Tensor, "one_or_batch context text_channels"],
     noise: Float[Tensor, "batch channels height width"],
     steps: int = 25,
-    guidance: float = 4.0,
+    guidance_scale: float = 4.0,
     max_batch: int = 64,
 ) -> Float[Tensor, "batch channels height width"]:
     """Latents for prompts, each from its own initial noise and whatever else is in the batch.
 
     Deterministic DDIM (Song et al. 2021, arXiv:2010.02502, eq. 12 with σ = 0) with classifier-free guidance
-    (Ho and Salimans 2022, arXiv:2207.12598) in Stable Diffusion's writing: ε = ε_∅ + guidance · (ε_text − ε_∅),
-    so that a guidance of 1 is none. `empty` is the conditioning ∅ of the empty prompt. The U-Net sees at most
+    (Ho and Salimans 2022, arXiv:2207.12598) in Stable Diffusion's writing: ε = ε_∅ + guidance_scale · (ε_text − ε_∅),
+    so that a guidance scale of 1 is none. `empty` is the conditioning ∅ of the empty prompt. The U-Net sees at most
     `max_batch` samples at once, two for each latent.
     """
     config = {**model.scheduler_config, "clip_sample": False}  # latents exceed [-1, 1]
@@ -41,5 +41,5 @@ def sample(
             for part, condition in zip(twice, conditioning, strict=True)
         ]
         without, along = torch.cat(predictions).chunk(2)
-        latents = scheduler.step(without + guidance * (along - without), timestep, latents, return_dict=False)[0]
+        latents = scheduler.step(without + guidance_scale * (along - without), timestep, latents, return_dict=False)[0]
     return latents

@@ -1,4 +1,4 @@
-"""Placeholder tokens: trainable rows behind the frozen vocabulary, and prompts as token ids."""
+"""Placeholder tokens: trainable embeddings behind the frozen vocabulary, and prompts as token ids."""
 
 from __future__ import annotations
 
@@ -10,57 +10,59 @@ from torch import Tensor, nn
 
 from mti.types import LatentDiffusion, UserError
 
-HOLE = "{}"
+SLOT = "{}"
 
 
-class TokenTable(nn.Module):
-    """The trainable rows of a list of runs: one small fp32 parameter per run.
+class PlaceholderTable(nn.Module):
+    """The trainable embeddings of a list of runs: one small fp32 parameter per run.
 
     Each placeholder starts as a copy of one token's row of the run's initial text. Its id lies after
-    the frozen vocabulary, the runs one after the other; so no run's prompt can name another's rows.
+    the frozen vocabulary, the runs one after the other; so no run's prompt can name another's embeddings.
     """
 
     def __init__(self, model: LatentDiffusion, token_ids: Sequence[Sequence[int]]):
         super().__init__()
         table = model.embedding.detach().float()
-        self.rows = nn.ParameterList([table[list(ids)].clone() for ids in token_ids])
+        self.embeddings = nn.ParameterList([table[list(ids)].clone() for ids in token_ids])
         self._vocabulary = len(table)
 
     def placeholders(self, run: int) -> list[int]:
-        """The ids that stand for the rows of a run."""
-        start = self._vocabulary + sum(len(rows) for rows in list(self.rows)[:run])
-        return list(range(start, start + len(self.rows[run])))
+        """The ids that stand for the embeddings of a run."""
+        start = self._vocabulary + sum(len(embeddings) for embeddings in list(self.embeddings)[:run])
+        return list(range(start, start + len(self.embeddings[run])))
 
-    def forward(self, active: Sequence[bool]) -> Float[Tensor, "rows width"]:
-        """All rows in the order of their ids; no gradient reaches those of inactive runs."""
-        return torch.cat([rows if on else rows.detach() for rows, on in zip(self.rows, active, strict=True)])
+    def forward(self, active: Sequence[bool]) -> Float[Tensor, "num_vectors width"]:
+        """All embeddings in the order of their ids; no gradient reaches those of inactive runs."""
+        return torch.cat(
+            [embeddings if on else embeddings.detach() for embeddings, on in zip(self.embeddings, active, strict=True)]
+        )
 
 
 def prompt_ids(model: LatentDiffusion, prompt: str, placeholders: Sequence[int]) -> list[int]:
-    """A prompt's framed token ids, with the placeholders in place of every `{}`.
+    """A prompt's token ids with special tokens, padded, with the placeholders in place of every `{}`.
 
     Raises `UserError` if the prompt does not fit the model's context: it is refused, never cut.
     """
-    first, *rest = prompt.split(HOLE)
+    first, *rest = prompt.split(SLOT)
     ids = model.token_ids(first)
     for part in rest:
         ids += [*placeholders, *model.token_ids(part)]
     room = model.context_length - 2
     if len(ids) > room:
         raise UserError(
-            f"the prompt {prompt!r} has {len(ids)} tokens with {len(placeholders)} placeholders for each {HOLE}, "
+            f"the prompt {prompt!r} has {len(ids)} tokens with {len(placeholders)} placeholders for each {SLOT}, "
             f"and {model.name} takes {room}: shorten the prompt or the initial text"
         )
-    return model.framed(ids)
+    return model.with_special_tokens(ids)
 
 
 def encode_distinct(
     model: LatentDiffusion,
     ids: Int[Tensor, "batch context"],
-    rows: Float[Tensor, "rows width"],
+    embeddings: Float[Tensor, "num_vectors width"],
     batch_size: int | None = None,
 ) -> tuple[Float[Tensor, "distinct context channels"], Int[Tensor, " batch"]]:
     """`model.encode_text` of each distinct prompt, so many at a time; and which of them each prompt is."""
     distinct, which = torch.unique(ids, dim=0, return_inverse=True)
     parts = distinct.split(batch_size or len(distinct))
-    return torch.cat([model.encode_text(part, rows) for part in parts]), which
+    return torch.cat([model.encode_text(part, embeddings) for part in parts]), which

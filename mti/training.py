@@ -20,14 +20,14 @@ from mti.callbacks.evaluation import Evaluation
 from mti.callbacks.progress import Progress, closing_table
 from mti.callbacks.recording import Recording
 from mti.config import build, changes, check, check_initializer, groups
-from mti.evaluation import Personalization, Protocol
+from mti.evaluation import EvaluationProtocol, Personalization
 from mti.images import load_pictures
 from mti.inversion import Run, TextualInversion
 from mti.jobs import Job
+from mti.library_logging import quiet_lightning
 from mti.loggers import Logger
 from mti.memory import fitting, in_equal_shares, is_out_of_memory, release
 from mti.outputs import RunFolder
-from mti.quiet import quiet_lightning
 from mti.templates import TEMPLATES
 from mti.tokens import prompt_ids
 from mti.types import Concept, InitialText, LatentDiffusion, Posterior, UserError
@@ -41,7 +41,7 @@ Spread = Callable[[Sequence[DictConfig]], None]
 OUT_OF_MEMORY = "out of memory with this run alone: lower training.batch_size or evaluation.batch_size"
 
 # Of Lightning's services, those that run folders, callbacks and the progress bar of our own stand in for.
-BARE = {
+LIGHTNING_SERVICES_OFF = {
     "max_epochs": 1,
     "logger": False,
     "enable_checkpointing": False,
@@ -207,7 +207,9 @@ def train_chunk(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> 
         release(model.device)
         return error
     for i, job in enumerate(fitted):
-        job.close(module.table.rows[i].detach().cpu(), module.step, time.monotonic() - began, module.failures.get(i))
+        job.close(
+            module.table.embeddings[i].detach().cpu(), module.step, time.monotonic() - began, module.failures.get(i)
+        )
     return None
 
 
@@ -219,9 +221,9 @@ def perceive(jobs: Sequence[Job], model: LatentDiffusion) -> list[Job]:
     answers: dict[tuple[object, str], InitialText] = {}
 
     def look(job: Job) -> None:
-        question = (job.concept.pictures, OmegaConf.to_yaml(job.config.init.use, resolve=True))
+        question = (job.concept.pictures, OmegaConf.to_yaml(job.config.init.initializer, resolve=True))
         if job.initial is None and question not in answers:
-            ask = build(job.config.init.use)
+            ask = build(job.config.init.initializer)
             answers[question] = ask(job.concept, lambda text: model.token_names(model.token_ids(text)))
         text = job.initial = job.initial or answers[question]
         ids = model.token_ids(text.text)
@@ -242,7 +244,7 @@ def runs_at_once(model: LatentDiffusion, jobs: Sequence[Job]) -> int:
         return given or 1
     config = jobs[0].config
     with quiet_lightning():
-        model.to(build(config.trainer)(**BARE).strategy.root_device)
+        model.to(build(config.trainer)(**LIGHTNING_SERVICES_OFF).strategy.root_device)
     run = as_run(model, jobs[0], load_pictures(jobs[0].concept, model.resolution))
 
     def step(count: int) -> None:
@@ -265,14 +267,14 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> tuple[li
     metrics = {name: build(node) for name, node in (config.metrics or {}).items()}
     protocol = protocol_of(config)
     with quiet_lightning():
-        trainer = build(config.trainer)(**BARE)
+        trainer = build(config.trainer)(**LIGHTNING_SERVICES_OFF)
         model.to(trainer.strategy.root_device)
         calibration = Calibration(model, protocol, metrics)
 
         def prepare(job: Job) -> tuple[Run, Tensor]:
             pictures = load_pictures(job.concept, model.resolution)
             run = as_run(model, job, pictures)
-            wrong = build(job.config.dataset).wrong_caption(str(job.config.image))
+            wrong = build(job.config.dataset).caption_of_another(str(job.config.image))
             levels = calibration.levels(job.concept, job.text, wrong, pictures, run.posteriors[0])
             job.folder.write_calibration(levels)
             job.protocol = {**protocol.record(metrics), "precision": model.precision}
@@ -295,11 +297,11 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> tuple[li
     return jobs, module
 
 
-def protocol_of(config: DictConfig) -> Protocol:
+def protocol_of(config: DictConfig) -> EvaluationProtocol:
     """How a run is evaluated."""
     evaluation: Any = OmegaConf.to_container(config.evaluation, resolve=True)
     personalization: Any = OmegaConf.to_container(config.personalization, resolve=True)
-    return Protocol(**evaluation, personalization=Personalization(**personalization))
+    return EvaluationProtocol(**evaluation, personalization=Personalization(**personalization))
 
 
 def as_run(model: LatentDiffusion, job: Job, pictures: Float[Tensor, "pictures 3 size size"]) -> Run:

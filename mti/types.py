@@ -34,7 +34,7 @@ class Concept:
 
 @dataclass(frozen=True)
 class InitialText:
-    """The text whose tokens' rows a run starts from, and where it came from."""
+    """The text whose tokens' embeddings a run starts from, and where it came from."""
 
     text: str
     source: str  # "fixed", "given", "recorded", or the name of the model that looked at the picture
@@ -84,7 +84,7 @@ class Metric(Protocol):
 
     Making one costs nothing; weights are loaded when it is first called. It may also have
 
-    - `judges`: "personalization" to be handed the pictures of those prompts; otherwise it is handed those of
+    - `prompt_set`: "personalization" to be handed the pictures of those prompts; otherwise it is handed those of
       the reconstruction prompts;
     - `check()`, which raises a `UserError` if weights are missing, before anything is trained;
     - `record`: what must be kept with its scores for others to compare with, such as the backbone.
@@ -112,7 +112,7 @@ class LatentDiffusion(Protocol):
     """A frozen text-to-image latent diffusion model, reduced to what inversion needs.
 
     Everything that goes in and comes out is fp32, whatever the precision inside. No parameter
-    requires a gradient; gradients flow through `encode_text` to `rows` and through `denoise` to `text`.
+    requires a gradient; gradients flow through `encode_text` to `embeddings` and through `denoise` to `text`.
     """
 
     name: str
@@ -143,7 +143,7 @@ class LatentDiffusion(Protocol):
         """The tokens as the tokenizer writes them."""
         ...
 
-    def framed(self, ids: Sequence[int]) -> list[int]:
+    def with_special_tokens(self, ids: Sequence[int]) -> list[int]:
         """A prompt's ids between begin and end, padded to `context_length`. The caller checks the length."""
         ...
 
@@ -156,9 +156,9 @@ class LatentDiffusion(Protocol):
         ...
 
     def encode_text(
-        self, ids: Int[Tensor, "batch context"], rows: Float[Tensor, "rows width"]
+        self, ids: Int[Tensor, "batch context"], embeddings: Float[Tensor, "num_vectors width"]
     ) -> Float[Tensor, "batch context channels"]:
-        """c_θ: framed prompts to conditioning. The id `len(embedding) + i` stands for `rows[i]`."""
+        """c_θ: padded prompts to conditioning. The id `len(embedding) + i` stands for `embeddings[i]`."""
         ...
 
     def denoise(

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 CONF = str(Path(__file__).parent.parent / "conf")
 SMALL = [
     *("logger=csv", "trainer=cpu", "init=text", "init.text='a photo'", "trainer.max_steps=4"),
-    *("evaluation.steps=[0,2]", "evaluation.samples=4", "evaluation.pictures=1", "evaluation.sampler_steps=1"),
+    *("evaluation.steps=[0,2]", "evaluation.samples=4", "evaluation.pictures=1", "evaluation.num_inference_steps=1"),
     *("metrics=none", "training.batch_size=2", "training.checkpoint_every=2", "training.runs_at_once=48"),
 ]
 

@@ -6,12 +6,18 @@ import pytest
 import torch
 
 from mti.calibration import Calibration
-from mti.evaluation import Protocol, evaluation_loss, ids_of
+from mti.evaluation import EvaluationProtocol, evaluation_loss, ids_of
 from mti.types import Concept
 
 CONCEPT = Concept("teapot", (Path("teapot.png"),))
-PROTOCOL = Protocol(
-    steps=[0], prompts=["a {}", "the {}"], samples=4, pictures=3, sampler_steps=2, guidance=4.0, batch_size=8
+PROTOCOL = EvaluationProtocol(
+    steps=[0],
+    prompts=["a {}", "the {}"],
+    samples=4,
+    pictures=3,
+    num_inference_steps=2,
+    guidance_scale=4.0,
+    batch_size=8,
 )
 
 
@@ -35,23 +41,23 @@ def calibrated(tiny_sd, pictures):
 def test_the_initial_text_has_the_loss_of_rows_that_are_copies_of_its_tokens(tiny_sd, pictures, calibrated):
     """So it is where a run's curve starts: the evaluation loss of step 0."""
     ids = tiny_sd.token_ids("red teapot")
-    rows = tiny_sd.embedding[ids]
+    embeddings = tiny_sd.embedding[ids]
     placeholders = range(len(tiny_sd.embedding), len(tiny_sd.embedding) + len(ids))
     prompts = ids_of(tiny_sd, PROTOCOL.prompts, placeholders, PROTOCOL.samples)
     posterior = tiny_sd.encode_picture(pictures)
-    started = evaluation_loss(tiny_sd, PROTOCOL, "teapot", posterior, prompts, rows)
+    started = evaluation_loss(tiny_sd, PROTOCOL, "teapot", posterior, prompts, embeddings)
     assert calibrated("red teapot", None)["mse"]["initial_text"] == pytest.approx(started, rel=1e-6)
 
 
 def test_each_text_has_a_level_of_its_own(calibrated):
     mse = calibrated("red teapot", "a cat")["mse"]
-    assert set(mse) == {"initial_text", "empty_prompt", "wrong_caption"}
+    assert set(mse) == {"initial_text", "empty_prompt", "caption_of_another"}
     assert len(set(mse.values())) == 3
 
 
 def test_a_missing_text_and_one_too_long_are_left_out(calibrated):
-    assert "wrong_caption" not in calibrated("red teapot", None)["mse"]
-    assert "wrong_caption" not in calibrated("red teapot", "cat " * 40)["mse"]
+    assert "caption_of_another" not in calibrated("red teapot", None)["mse"]
+    assert "caption_of_another" not in calibrated("red teapot", "cat " * 40)["mse"]
 
 
 def test_the_floor_is_what_encoding_and_decoding_costs(tiny_sd, pictures, calibrated):

@@ -81,7 +81,7 @@ def test_all_faults_of_all_runs_are_found_and_told_together():
     for part in (
         "init.click=[300,1] is out of the picture",
         "metrics: clip_t: ",
-        "metrics: clip_t judges pictures of personalization.prompts, and none are drawn",
+        "metrics: clip_t prompt_set pictures of personalization.prompts, and none are drawn",
         "teepot",
         "trainer.max_steps=0: expected a number of at least 1",
         "training.learning_rate=-1: expected a number above 0",

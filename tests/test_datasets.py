@@ -55,22 +55,22 @@ def test_the_pockets_records_are_in_the_worlds_language(name):
 
 def test_the_wrong_caption_is_the_next_concepts_and_needs_no_download(tmp_path):
     pocket, records = data_set("pocket"), data_set("pocket").records()
-    assert pocket.wrong_caption("teapot") == records["ocarina"]["caption"]
-    assert pocket.wrong_caption("ocarina") == records["coffee_mug"]["caption"]
-    assert data_set("paper", cache=str(tmp_path)).wrong_caption("cup") == (
+    assert pocket.caption_of_another("teapot") == records["ocarina"]["caption"]
+    assert pocket.caption_of_another("ocarina") == records["coffee_mug"]["caption"]
+    assert data_set("paper", cache=str(tmp_path)).caption_of_another("cup") == (
         "a pair of sunglasses with a gold frame and brown lenses"
     )
-    assert data_set("dreambooth", cache=str(tmp_path)).wrong_caption("cat") is None
-    assert data_set("folder").wrong_caption("mug.png") is None
+    assert data_set("dreambooth", cache=str(tmp_path)).caption_of_another("cat") is None
+    assert data_set("folder").caption_of_another("mug.png") is None
 
 
 def test_only_a_photograph_that_is_not_in_the_cache_is_not_at_hand(tmp_path):
     paper = data_set("paper", cache=str(tmp_path))
-    assert not paper.at_hand("cup")
+    assert not paper.is_local("cup")
     picture_at(tmp_path / "berry_bowl" / "00.jpg")
-    assert paper.at_hand("cup")
-    assert paper.at_hand("mug.jpg")
-    assert data_set("pocket").at_hand("teapot")
+    assert paper.is_local("cup")
+    assert paper.is_local("mug.jpg")
+    assert data_set("pocket").is_local("teapot")
 
 
 # ------------------------------------------------------------------------------------ names and paths

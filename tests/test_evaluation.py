@@ -5,11 +5,17 @@ import json
 import pytest
 import torch
 
-from mti.evaluation import Personalization, Protocol, measured
+from mti.evaluation import EvaluationProtocol, Personalization, measured
 
 PICTURES = torch.zeros(4, 3, 8, 8)
-PROTOCOL = Protocol(
-    steps=[0], prompts=["a {}", "the {}"], samples=4, pictures=3, sampler_steps=2, guidance=4.0, batch_size=8
+PROTOCOL = EvaluationProtocol(
+    steps=[0],
+    prompts=["a {}", "the {}"],
+    samples=4,
+    pictures=3,
+    num_inference_steps=2,
+    guidance_scale=4.0,
+    batch_size=8,
 )
 
 
@@ -22,7 +28,7 @@ class PerPicture:
 
 
 class OfPersonalization(PerPicture):
-    judges = "personalization"
+    prompt_set = "personalization"
 
 
 def test_a_value_per_picture_becomes_its_mean_and_spread():
@@ -46,6 +52,6 @@ def test_the_reconstruction_prompts_take_turns():
 
 def test_the_protocol_is_kept_with_what_the_metrics_say_of_themselves():
     record = json.loads(json.dumps(PROTOCOL.record({"mine": PerPicture()})))
-    assert (record["sampler"], record["sampler_steps"], record["guidance"]) == ("DDIM", 2, 4.0)
+    assert (record["sampler"], record["num_inference_steps"], record["guidance_scale"]) == ("DDIM", 2, 4.0)
     assert record["metrics"] == {"mine": {"backbone": "none"}}
     assert record["personalization"]["pictures"] == Personalization().pictures

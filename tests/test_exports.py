@@ -17,9 +17,9 @@ from mti.types import UserError
 def test_diffusers_reads_our_tokens_and_draws_our_picture(
     tiny_sd: StableDiffusion, tiny_sd_folder: Path, tmp_path: Path, count: int
 ) -> None:
-    rows = torch.randn(count, 32, generator=torch.Generator().manual_seed(1))
+    embeddings = torch.randn(count, 32, generator=torch.Generator().manual_seed(1))
     noise = torch.randn(1, *tiny_sd.latent_shape, generator=torch.Generator().manual_seed(2))
-    save_tokens(tmp_path / "tokens.safetensors", rows, "<concept>")
+    save_tokens(tmp_path / "tokens.safetensors", embeddings, "<concept>")
     pipe = StableDiffusionPipeline.from_pretrained(tiny_sd_folder, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_textual_inversion(str(tmp_path / "tokens.safetensors"))
@@ -28,18 +28,21 @@ def test_diffusers_reads_our_tokens_and_draws_our_picture(
     ).images
 
     placeholders = [len(tiny_sd.embedding) + i for i in range(count)]
-    ids = [tiny_sd.framed(tiny_sd.token_ids("a photo of ") + placeholders), tiny_sd.framed([])]
-    text, empty = tiny_sd.encode_text(torch.tensor(ids), rows).chunk(2)
-    ours = tiny_sd.decode(sample(tiny_sd, text, empty, noise, steps=3, guidance=4.0))
+    ids = [
+        tiny_sd.with_special_tokens(tiny_sd.token_ids("a photo of ") + placeholders),
+        tiny_sd.with_special_tokens([]),
+    ]
+    text, empty = tiny_sd.encode_text(torch.tensor(ids), embeddings).chunk(2)
+    ours = tiny_sd.decode(sample(tiny_sd, text, empty, noise, steps=3, guidance_scale=4.0))
     torch.testing.assert_close(ours / 2 + 0.5, theirs, atol=1e-5, rtol=0)
 
 
 def test_tokens_come_back_as_they_were(tmp_path: Path) -> None:
-    rows = torch.randn(3, 32, requires_grad=True)
-    save_tokens(tmp_path / "tokens.safetensors", rows, "<teapot>")
+    embeddings = torch.randn(3, 32, requires_grad=True)
+    save_tokens(tmp_path / "tokens.safetensors", embeddings, "<teapot>")
     loaded, placeholder = load_tokens(tmp_path / "tokens.safetensors")
     assert placeholder == "<teapot>"
-    assert torch.equal(loaded, rows)
+    assert torch.equal(loaded, embeddings)
     assert [path.name for path in tmp_path.iterdir()] == ["tokens.safetensors"]
 
 

@@ -2,15 +2,21 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from mti.evaluation import Protocol, evaluation_loss, ids_of
+from mti.evaluation import EvaluationProtocol, evaluation_loss, ids_of
 from mti.inversion import Run, TextualInversion
-from mti.quiet import quiet_lightning
+from mti.library_logging import quiet_lightning
 from mti.templates import OBJECT
-from mti.training import BARE, step_numbers
+from mti.training import LIGHTNING_SERVICES_OFF, step_numbers
 
 TEXTS = {"star": "*", "caption": "a photo of the"}
-PROTOCOL = Protocol(
-    steps=[0], prompts=["a photo of {}", "the {}"], samples=6, pictures=0, sampler_steps=1, guidance=1.0, batch_size=4
+PROTOCOL = EvaluationProtocol(
+    steps=[0],
+    prompts=["a photo of {}", "the {}"],
+    samples=6,
+    pictures=0,
+    num_inference_steps=1,
+    guidance_scale=1.0,
+    batch_size=4,
 )
 
 
@@ -40,12 +46,14 @@ def fit(model, runs, steps=4, start=0, states=(), module_type=TextualInversion):
     for i, state in enumerate(states):
         module.load_run_state(i, state)
     with quiet_lightning():
-        pl.Trainer(accelerator="cpu", callbacks=[losses], **BARE).fit(module, step_numbers(start, steps))
+        pl.Trainer(accelerator="cpu", callbacks=[losses], **LIGHTNING_SERVICES_OFF).fit(
+            module, step_numbers(start, steps)
+        )
     return module, losses.curves
 
 
-def rows(module):
-    return [rows.detach().clone() for rows in module.table.rows]
+def embeddings(module):
+    return [embeddings.detach().clone() for embeddings in module.table.embeddings]
 
 
 def test_placeholders_start_with_exactly_the_loss_of_their_text(tiny_sd, posterior):
@@ -53,16 +61,16 @@ def test_placeholders_start_with_exactly_the_loss_of_their_text(tiny_sd, posteri
     ids = ids_of(tiny_sd, PROTOCOL.prompts, module.table.placeholders(1), PROTOCOL.samples)
     plain = ids_of(tiny_sd, [p.format(TEXTS["caption"]) for p in PROTOCOL.prompts], [], PROTOCOL.samples)
     arguments = (tiny_sd, PROTOCOL, "teapot", posterior)
-    learned_rows = module.rows().detach()
-    assert evaluation_loss(*arguments, ids, learned_rows) == evaluation_loss(*arguments, plain, learned_rows)
+    learned = module.embeddings().detach()
+    assert evaluation_loss(*arguments, ids, learned) == evaluation_loss(*arguments, plain, learned)
 
 
 def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):
     frozen = [p.clone() for part in (tiny_sd._unet, tiny_sd._text_encoder, tiny_sd._vae) for p in part.parameters()]
     start = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)], 2)
     module, _ = fit(tiny_sd, [a_run(tiny_sd, posterior)])
-    assert len(module.table.rows[0]) == 4
-    assert ((module.table.rows[0] - start.table.rows[0]).abs().amax(dim=1) > 1e-4).all()
+    assert len(module.table.embeddings[0]) == 4
+    assert ((module.table.embeddings[0] - start.table.embeddings[0]).abs().amax(dim=1) > 1e-4).all()
     now = [p for part in (tiny_sd._unet, tiny_sd._text_encoder, tiny_sd._vae) for p in part.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(frozen, now, strict=True))
     assert all(p.grad is None for p in now)
@@ -72,7 +80,7 @@ def test_only_the_rows_are_parameters_and_state(tiny_sd, posterior):
     module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, "star")], 2)
     width = tiny_sd.embedding.shape[1]
     assert [tuple(p.shape) for p in module.parameters()] == [(4, width), (1, width)]
-    assert set(module.state_dict()) == {"table.rows.0", "table.rows.1"}
+    assert set(module.state_dict()) == {"table.embeddings.0", "table.embeddings.1"}
 
 
 def test_company_changes_nothing(tiny_sd, posterior):
@@ -87,8 +95,8 @@ def test_company_changes_nothing(tiny_sd, posterior):
     for i, run in enumerate(runs):
         alone, curve = fit(tiny_sd, [run])
         torch.testing.assert_close([c[i] for c in curves], [c[0] for c in curve], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(together.table.rows[i], alone.table.rows[0], rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(backwards.table.rows[-1 - i], alone.table.rows[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(together.table.embeddings[i], alone.table.embeddings[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(backwards.table.embeddings[-1 - i], alone.table.embeddings[0], rtol=1e-3, atol=1e-4)
 
 
 def test_initializers_share_their_noise(tiny_sd, posterior):
@@ -108,7 +116,7 @@ def test_a_run_resumes_bit_exactly(tiny_sd, posterior):
     assert sum(t.numel() * t.element_size() for t in states[0].values()) < 10_000
     rest, _ = fit(tiny_sd, runs, steps=6, start=3, states=states)
     assert rest.step == whole.step == 6
-    for a, b in zip(rows(whole), rows(rest), strict=True):
+    for a, b in zip(embeddings(whole), embeddings(rest), strict=True):
         assert torch.equal(a, b)
 
 
@@ -119,9 +127,9 @@ def test_a_run_that_is_no_longer_finite_stops_alone_and_keeps_its_last_good_rows
     alone, _ = fit(tiny_sd, runs[:1])
     assert list(module.failures) == [1]
     assert "non-finite loss at step 0" in module.failures[1]
-    assert torch.equal(module.table.rows[1], TextualInversion(tiny_sd, runs, 2).table.rows[1])
+    assert torch.equal(module.table.embeddings[1], TextualInversion(tiny_sd, runs, 2).table.embeddings[1])
     assert len(curves) == 4
-    torch.testing.assert_close(module.table.rows[0], alone.table.rows[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(module.table.embeddings[0], alone.table.embeddings[0], rtol=1e-3, atol=1e-4)
 
 
 class Poisoned(TextualInversion):
@@ -130,7 +138,7 @@ class Poisoned(TextualInversion):
     def on_before_optimizer_step(self, optimizer):
         super().on_before_optimizer_step(optimizer)
         if self.step == 2:
-            self.table.rows[0].grad.fill_(float("nan"))
+            self.table.embeddings[0].grad.fill_(float("nan"))
 
 
 def test_rows_that_an_update_ruins_are_taken_back(tiny_sd, posterior):
@@ -139,7 +147,7 @@ def test_rows_that_an_update_ruins_are_taken_back(tiny_sd, posterior):
     before, _ = fit(tiny_sd, runs, steps=2)
     assert list(module.failures) == [0]
     assert "non-finite embedding row at step 2 (learning rate 0.01)" in module.failures[0]
-    assert torch.equal(module.table.rows[0], before.table.rows[0])
+    assert torch.equal(module.table.embeddings[0], before.table.embeddings[0])
     assert len(curves) == 4
 
 

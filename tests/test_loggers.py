@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mti.loggers import Csv, RunLogger, TensorBoard, Unbreakable, Wandb, WandbRun
+from mti.loggers import Csv, FaultTolerantLogger, RunLogger, TensorBoard, Wandb, WandbRun
 from mti.types import UserError
 
 ABOUT = {
@@ -168,7 +168,7 @@ def test_a_broken_line_is_spoken_of_once(caplog):
             raise ConnectionError("the line\nis dead")
 
     broken = Broken()
-    tell(Unbreakable("W&B", broken))
+    tell(FaultTolerantLogger("W&B", broken))
     assert broken.calls == 1
     assert said(caplog) == ["W&B failed (ConnectionError: the line is dead): this run goes on without it"]
 

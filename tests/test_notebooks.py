@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CHEAP = ["trainer=cpu", "evaluation.samples=6", "evaluation.sampler_steps=2"]
+CHEAP = ["trainer=cpu", "evaluation.samples=6", "evaluation.num_inference_steps=2"]
 PARAMETERS = {
     "first_inversion": {"STEPS": 4, "MORE": CHEAP},
     "comparing_initializers": {"STEPS": 4, "MORE": CHEAP},

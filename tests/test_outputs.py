@@ -85,10 +85,10 @@ def test_resuming_without_metrics_starts_empty(folder):
 def test_state_comes_back_bit_by_bit_and_brings_the_metrics(folder):
     many = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     folder.record(0, {"eval/mse": 1.0})
-    folder.save_state(7, {"rows": many[1:3].T, "moment": many[1:3], "step": torch.tensor(7.0)})
+    folder.save_state(7, {"embeddings": many[1:3].T, "moment": many[1:3], "step": torch.tensor(7.0)})
     step, tensors = folder.load_state()
     assert step == 7
-    assert torch.equal(tensors["rows"], many[1:3].T)
+    assert torch.equal(tensors["embeddings"], many[1:3].T)
     assert torch.equal(tensors["moment"], many[1:3])
     assert tensors["step"] == 7
     assert folder.metrics() == {"eval/mse": {0: 1.0}}
@@ -121,10 +121,10 @@ def test_run_folders_are_found_and_not_looked_into(tmp_path):
 
 
 def test_tokens_come_back(folder):
-    rows = torch.arange(12.0).view(3, 4)
-    folder.write_tokens(rows, "<teapot>")
+    embeddings = torch.arange(12.0).view(3, 4)
+    folder.write_tokens(embeddings, "<teapot>")
     read, placeholder = folder.read_tokens()
-    assert torch.equal(read, rows)
+    assert torch.equal(read, embeddings)
     assert placeholder == "<teapot>"
 
 

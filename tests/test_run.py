@@ -30,7 +30,7 @@ def command(tiny_sd_folder, tmp_path):
             *(f"model.path={tiny_sd_folder}", "model.name=tiny", "model.precision=fp32", "logger=csv"),
             *("init=text", "init.text='a photo'", "trainer=cpu"),
             *("trainer.max_steps=6", "evaluation.steps=[0,3]", "evaluation.samples=4", "evaluation.pictures=2"),
-            *("evaluation.sampler_steps=2", "training.checkpoint_every=2", f"output_dir={tmp_path}"),
+            *("evaluation.num_inference_steps=2", "training.checkpoint_every=2", f"output_dir={tmp_path}"),
             *(override for override in overrides if override != "-m"),
         ]
 
@@ -134,7 +134,14 @@ def test_another_configuration_does_not_land_on_a_runs_results(command, tmp_path
 
 def test_pictures_from_learned_tokens(command, tmp_path):
     assert run(command()).returncode == 0
-    generate = [sys.executable, "-m", "mti.generate", f"run={only_folder(tmp_path)}", "pictures=3", "sampler_steps=2"]
+    generate = [
+        sys.executable,
+        "-m",
+        "mti.generate",
+        f"run={only_folder(tmp_path)}",
+        "pictures=3",
+        "num_inference_steps=2",
+    ]
     done = run([*generate, "prompt=the photographer's {}", f"output={tmp_path}/drawn"])
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["0.png", "1.png", "2.png", "grid.png"]
@@ -190,7 +197,7 @@ def test_a_folder_in_use_is_refused(command, tmp_path):
 def test_personalization_pictures_are_drawn_kept_and_judged_apart(command, tmp_path):
     (tmp_path / "edits.py").write_text(
         "class Edits:\n"
-        "    judges = 'personalization'\n"
+        "    prompt_set = 'personalization'\n"
         "    def __call__(self, generated, reference, prompts):\n"
         "        return {'edits': float(prompts.count('a red {}'))}\n"
     )

@@ -12,7 +12,7 @@ from mti.sampling import sample
 
 
 def conditioning(model: StableDiffusion, *prompts: str) -> torch.Tensor:
-    ids = torch.tensor([model.framed(model.token_ids(prompt)) for prompt in prompts])
+    ids = torch.tensor([model.with_special_tokens(model.token_ids(prompt)) for prompt in prompts])
     return model.encode_text(ids, model.embedding[:0])
 
 
@@ -35,7 +35,7 @@ def test_latents_are_those_of_diffusers_pipeline(tmp_path: Path, prediction_type
         output_type="latent",
     ).images
     text, empty = conditioning(model, "a photo of a cat", "the red teapot"), conditioning(model, "")
-    latents = sample(model, text, empty, noise(model, 2), steps=4, guidance=4.0)
+    latents = sample(model, text, empty, noise(model, 2), steps=4, guidance_scale=4.0)
     torch.testing.assert_close(latents, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -51,6 +51,6 @@ def test_a_latent_owes_nothing_to_its_company(tiny_sd: StableDiffusion) -> None:
 
 def test_guidance_one_ignores_the_empty_prompt(tiny_sd: StableDiffusion) -> None:
     text, start = conditioning(tiny_sd, "a cat"), noise(tiny_sd, 1)
-    ours = sample(tiny_sd, text, conditioning(tiny_sd, ""), start, steps=3, guidance=1.0)
-    other = sample(tiny_sd, text, conditioning(tiny_sd, "teapot"), start, steps=3, guidance=1.0)
+    ours = sample(tiny_sd, text, conditioning(tiny_sd, ""), start, steps=3, guidance_scale=1.0)
+    other = sample(tiny_sd, text, conditioning(tiny_sd, "teapot"), start, steps=3, guidance_scale=1.0)
     torch.testing.assert_close(ours, other, atol=1e-5, rtol=1e-5)

@@ -25,11 +25,11 @@ from diffusers import StableDiffusionPipeline
 from mti.datasets import POCKET
 from mti.images import read_picture, to_tensor
 from mti.inversion import Run, TextualInversion
+from mti.library_logging import quiet_lightning
 from mti.memory import fitting
 from mti.models.sd import StableDiffusion
-from mti.quiet import quiet_lightning
 from mti.templates import OBJECT
-from mti.training import BARE, step_numbers
+from mti.training import LIGHTNING_SERVICES_OFF, step_numbers
 from mti.types import Posterior
 from mti.weights import weights_path
 
@@ -87,7 +87,7 @@ def steady(model: StableDiffusion, runs: list[Run], steps: int) -> Seconds:
     clock = Clock()
     accelerator = "gpu" if model.device.type == "cuda" else "cpu"
     with quiet_lightning():
-        trainer = pl.Trainer(accelerator=accelerator, devices=1, callbacks=[clock], **BARE)
+        trainer = pl.Trainer(accelerator=accelerator, devices=1, callbacks=[clock], **LIGHTNING_SERVICES_OFF)
         trainer.fit(TextualInversion(model, runs, BATCH), step_numbers(0, steps))
     return pace(clock.ended)
 
@@ -96,7 +96,7 @@ def floor(model: StableDiffusion, samples: int, repeats: int = 3) -> Seconds:
     """Seconds of the U-Net's forward and its gradient to the conditioning alone, for so many samples."""
     noisy = torch.randn(samples, *model.latent_shape, device=model.device)
     times = torch.arange(samples, device=model.device) % len(model.alphas_cumprod)
-    ids = torch.tensor([model.framed([])] * samples, device=model.device)
+    ids = torch.tensor([model.with_special_tokens([])] * samples, device=model.device)
     text = model.encode_text(ids, model.embedding[:0].float()).detach().requires_grad_()
 
     def once() -> None:

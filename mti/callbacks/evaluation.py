@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mti.evaluation import Protocol, draw_pictures, evaluation_losses, ids_of, measured
+from mti.evaluation import EvaluationProtocol, draw_pictures, evaluation_losses, ids_of, measured
 from mti.images import to_pil
 from mti.inversion import TextualInversion
 from mti.jobs import Job
@@ -24,7 +24,11 @@ class Evaluation(pl.Callback):
     """
 
     def __init__(
-        self, jobs: Sequence[Job], protocol: Protocol, metrics: Mapping[str, Metric], references: Sequence[Tensor]
+        self,
+        jobs: Sequence[Job],
+        protocol: EvaluationProtocol,
+        metrics: Mapping[str, Metric],
+        references: Sequence[Tensor],
     ):
         self.jobs = jobs
         self.protocol = protocol
@@ -60,8 +64,8 @@ class Evaluation(pl.Callback):
             for i in module.active
         ]
         images, posteriors = [run.image for run in runs], [run.posteriors[0] for run in runs]
-        rows = module.rows().detach()
-        losses = evaluation_losses(module.model, self.protocol, images, posteriors, torch.cat(ids), rows)
+        embeddings = module.embeddings().detach()
+        losses = evaluation_losses(module.model, self.protocol, images, posteriors, torch.cat(ids), embeddings)
         for i, loss in zip(module.active, losses, strict=True):
             self.jobs[i].record(module.step, {"eval/mse": loss})
 
@@ -93,7 +97,7 @@ class Evaluation(pl.Callback):
 
         As many runs are drawn together as fill the U-Net's batch, so memory does not grow with their number.
         """
-        protocol, model, rows = self.protocol, module.model, module.rows().detach()
+        protocol, model, embeddings = self.protocol, module.model, module.embeddings().detach()
         together = max(1, protocol.batch_size // (2 * max(1, len(prompts))))  # guidance takes two samples a picture
         for first in range(0, len(module.active) if prompts else 0, together):
             ids, noise, part = [], [], module.active[first : first + together]
@@ -106,9 +110,9 @@ class Evaluation(pl.Callback):
                 model,
                 torch.cat(noise),
                 torch.cat(ids),
-                rows,
-                sampler_steps=protocol.sampler_steps,
-                guidance=protocol.guidance,
+                embeddings,
+                num_inference_steps=protocol.num_inference_steps,
+                guidance_scale=protocol.guidance_scale,
                 batch_size=protocol.batch_size,
             )
             yield from zip(part, pictures.split(len(prompts)), strict=True)

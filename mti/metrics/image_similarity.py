@@ -35,7 +35,7 @@ class ImageSimilarity:
     pictures are that are drawn for new prompts.
     """
 
-    judges = "personalization"
+    prompt_set = "personalization"
 
     def __init__(self, embedding: PictureEmbedding, name: str, batch_size: int = 32) -> None:
         self.embedding = embedding

@@ -28,7 +28,7 @@ class TextSimilarity:
     evaluation/clip_eval.py takes it. Higher is better; says how editable the concept is.
     """
 
-    judges = "personalization"
+    prompt_set = "personalization"
 
     def __init__(self, embedding: TextEmbedding, name: str, batch_size: int = 32) -> None:
         self.embedding = embedding

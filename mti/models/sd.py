@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from mti.library_logging import quiet_transformers
 from mti.models.files import check_folder, pipeline_folder
-from mti.quiet import quiet_transformers
 from mti.types import Posterior, UserError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -114,7 +114,7 @@ class StableDiffusion:
         """The tokens as the tokenizer writes them, such as "teapot</w>"."""
         return self._tokenizer.convert_ids_to_tokens(list(ids))
 
-    def framed(self, ids: Sequence[int]) -> list[int]:
+    def with_special_tokens(self, ids: Sequence[int]) -> list[int]:
         """A prompt's ids between begin and end, padded to `context_length`. The caller checks the length."""
         prompt = [self._tokenizer.bos_token_id, *ids, self._tokenizer.eos_token_id]
         return prompt + [self._tokenizer.pad_token_id] * (self.context_length - len(prompt))
@@ -133,10 +133,10 @@ class StableDiffusion:
         return self._vae.decode(latents / scale + shift).sample.clamp(-1, 1)
 
     def encode_text(
-        self, ids: Int[Tensor, "batch context"], rows: Float[Tensor, "rows width"]
+        self, ids: Int[Tensor, "batch context"], embeddings: Float[Tensor, "num_vectors width"]
     ) -> Float[Tensor, "batch context channels"]:
-        """c_θ: framed prompts to conditioning. The id `len(embedding) + i` stands for `rows[i]`."""
-        with self._injection.of(rows), self._inside():
+        """c_θ: padded prompts to conditioning. The id `len(embedding) + i` stands for `embeddings[i]`."""
+        with self._injection.of(embeddings), self._inside():
             return self._text_encoder(ids).last_hidden_state.float()
 
     def denoise(
@@ -184,10 +184,10 @@ def _frozen(kind: type[Any], folder: Path, variant: str | None) -> Any:
 
 
 class Injection:
-    """Makes an embedding layer read ids beyond its vocabulary from other rows, wherever in a prompt they are.
+    """Makes an embedding layer read ids beyond its vocabulary from other embeddings, wherever in a prompt they are.
 
-    A hook before the layer hides such ids from it, and one behind it puts the rows in their place; so the
-    layer and its table stay as they are, and gradients reach the rows alone.
+    A hook before the layer hides such ids from it, and one behind it puts the embeddings in their place; so the
+    layer and its table stay as they are, and gradients reach the embeddings alone.
     """
 
     def __init__(self, layer: nn.Embedding):
@@ -196,9 +196,9 @@ class Injection:
         layer.register_forward_hook(self._replace)
 
     @contextmanager
-    def of(self, rows: Float[Tensor, "rows width"]) -> Iterator[None]:
-        """While the block runs, the id `vocabulary + i` stands for `rows[i]`."""
-        self._rows = rows
+    def of(self, embeddings: Float[Tensor, "num_vectors width"]) -> Iterator[None]:
+        """While the block runs, the id `vocabulary + i` stands for `embeddings[i]`."""
+        self._rows = embeddings
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from mti.quiet import quiet_transformers
+from mti.library_logging import quiet_transformers
 from mti.types import Guess, UserError
 from mti.weights import NETWORK, model_folder
 

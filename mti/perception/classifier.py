@@ -13,7 +13,7 @@ from timm.data import create_transform, resolve_data_config
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
-from mti.quiet import quiet_timm
+from mti.library_logging import quiet_timm
 from mti.types import Guess, UserError
 from mti.weights import NETWORK, model_folder
 

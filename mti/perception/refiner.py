@@ -17,8 +17,8 @@ from urllib.error import HTTPError, URLError
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from mti.library_logging import quiet_transformers
 from mti.perception.clean import clean
-from mti.quiet import quiet_transformers
 from mti.types import UserError
 from mti.weights import NETWORK, model_folder
 

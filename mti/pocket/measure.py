@@ -52,8 +52,8 @@ def main() -> None:
         initial_latents(0, "measure", COUNT, model.latent_shape),
         ids_of(model, prompts, [], COUNT),
         torch.zeros(0, model.embedding.shape[1], device=DEVICE),
-        sampler_steps=options.steps,
-        guidance=4.0,
+        num_inference_steps=options.steps,
+        guidance_scale=4.0,
         batch_size=100,
     )
     images = [to_pil(picture) for picture in pictures]

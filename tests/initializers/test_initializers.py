@@ -234,7 +234,7 @@ def composed(*overrides):
 def test_every_initializer_can_be_chosen(name):
     config = composed(f"init={name}", *(["init.text=pot"] if name == "text" else []))
     assert config.init.name == name
-    assert callable(instantiate(config.init.use))
+    assert callable(instantiate(config.init.initializer))
 
 
 @pytest.mark.parametrize("name", ["caption", "class", "multistar"])
@@ -246,7 +246,7 @@ def test_the_clicks_of_the_command_line_reach_the_initializer(name):
         "init.background=kept",
         "init.margin=0",
     ]
-    use = instantiate(composed(f"init={name}", *clicked).init.use)
+    use = instantiate(composed(f"init={name}", *clicked).init.initializer)
     focus = use.caption.focus if name == "multistar" else use.focus
     assert (focus.clicks.inside, focus.clicks.outside, focus.clicks.box) == (((1, 2),), ((3, 4),), (0, 0, 9, 9))
     assert (focus.background, focus.margin, focus.segmenter.name) == ("kept", 0, "pocket:segmenter")
@@ -255,7 +255,7 @@ def test_the_clicks_of_the_command_line_reach_the_initializer(name):
 @pytest.mark.parametrize(("name", "refiner"), [("none", None), ("openai", "openai:m"), ("local", "m")])
 def test_every_refiner_can_be_chosen_and_is_light(name, refiner):
     model = {"none": [], "openai": ["refiner.model=m"], "local": ["refiner.path=m"]}[name]
-    found = instantiate(composed(f"refiner={name}", *model).init.use).refiner
+    found = instantiate(composed(f"refiner={name}", *model).init.initializer).refiner
     assert (found and found.name) == refiner
 
 

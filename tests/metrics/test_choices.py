@@ -26,7 +26,7 @@ def test_every_choice_is_metrics_by_name(name):
         metric = instantiate(node)
         assert isinstance(metric, Metric)
         assert metric.name == key
-        judged = getattr(metric, "judges", "reconstruction")
+        judged = getattr(metric, "prompt_set", "reconstruction")
         assert judged == ("personalization" if key in PERSONALIZATION else "reconstruction")
 
 

@@ -126,7 +126,7 @@ def test_they_judge_the_personalization_prompts_and_record_their_backbone(clip, 
         (TextSimilarity(Clip(clip), "clip_t"), clip),
         (ImageSimilarity(Vit(vit), "dino"), vit),
     ):
-        assert metric.judges == "personalization"
+        assert metric.prompt_set == "personalization"
         assert metric.record["network"] == folder
         assert "transformers" in metric.record
         metric.check()

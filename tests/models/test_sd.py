@@ -23,7 +23,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def ids_of(model: StableDiffusion, *prompts: str) -> torch.Tensor:
-    return torch.tensor([model.framed(model.token_ids(prompt)) for prompt in prompts])
+    return torch.tensor([model.with_special_tokens(model.token_ids(prompt)) for prompt in prompts])
 
 
 def test_sizes_are_those_of_the_pipeline(tiny_sd: StableDiffusion) -> None:
@@ -35,9 +35,9 @@ def test_sizes_are_those_of_the_pipeline(tiny_sd: StableDiffusion) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a photo of a red teapot", "A *  weird, unknown word!"])
-def test_framed_is_the_tokenizers_own_padding(tiny_sd: StableDiffusion, tiny_sd_folder: Path, text: str) -> None:
+def test_padding_is_the_tokenizers_own_padding(tiny_sd: StableDiffusion, tiny_sd_folder: Path, text: str) -> None:
     tokenizer = CLIPTokenizer.from_pretrained(tiny_sd_folder / "tokenizer")
-    assert tiny_sd.framed(tiny_sd.token_ids(text)) == tokenizer(text, padding="max_length").input_ids
+    assert tiny_sd.with_special_tokens(tiny_sd.token_ids(text)) == tokenizer(text, padding="max_length").input_ids
 
 
 def test_token_names(tiny_sd: StableDiffusion) -> None:
@@ -51,31 +51,38 @@ def test_a_text_may_be_longer_than_the_context(tiny_sd: StableDiffusion) -> None
 def test_placeholders_that_copy_a_text_are_exactly_that_text(tiny_sd: StableDiffusion) -> None:
     plain = tiny_sd.token_ids("a photo of a red teapot")
     vocabulary = len(tiny_sd.embedding)
-    rows = tiny_sd.embedding[plain[4:]].clone()
+    embeddings = tiny_sd.embedding[plain[4:]].clone()
     placed = [*plain[:4], vocabulary, vocabulary + 1]
-    text, injected = (tiny_sd.encode_text(torch.tensor([tiny_sd.framed(ids)]), rows) for ids in (plain, placed))
+    text, injected = (
+        tiny_sd.encode_text(torch.tensor([tiny_sd.with_special_tokens(ids)]), embeddings) for ids in (plain, placed)
+    )
     assert torch.equal(text, injected)
 
 
 def test_any_row_may_stand_anywhere(tiny_sd: StableDiffusion) -> None:
     vocabulary = len(tiny_sd.embedding)
     cat, red = tiny_sd.token_ids("cat red")
-    rows = tiny_sd.embedding[[red, cat]].clone()
-    placed = torch.tensor([tiny_sd.framed([vocabulary + 1, red, vocabulary]), tiny_sd.framed([cat, vocabulary, red])])
+    embeddings = tiny_sd.embedding[[red, cat]].clone()
+    placed = torch.tensor(
+        [
+            tiny_sd.with_special_tokens([vocabulary + 1, red, vocabulary]),
+            tiny_sd.with_special_tokens([cat, vocabulary, red]),
+        ]
+    )
     plain = ids_of(tiny_sd, "cat red red", "cat red red")
-    assert torch.equal(tiny_sd.encode_text(placed, rows), tiny_sd.encode_text(plain, rows[:0]))
+    assert torch.equal(tiny_sd.encode_text(placed, embeddings), tiny_sd.encode_text(plain, embeddings[:0]))
 
 
 def test_gradients_reach_the_rows_alone(tiny_sd: StableDiffusion) -> None:
-    rows = tiny_sd.embedding[[0, 1, 2]].clone().requires_grad_()
+    embeddings = tiny_sd.embedding[[0, 1, 2]].clone().requires_grad_()
     vocabulary = len(tiny_sd.embedding)
-    text = tiny_sd.encode_text(torch.tensor([tiny_sd.framed([5, vocabulary, vocabulary + 2])]), rows)
+    text = tiny_sd.encode_text(torch.tensor([tiny_sd.with_special_tokens([5, vocabulary, vocabulary + 2])]), embeddings)
     noisy = torch.randn(1, *tiny_sd.latent_shape, generator=torch.Generator().manual_seed(0))
     tiny_sd.denoise(noisy, torch.tensor([500]), text).square().mean().backward()
-    assert rows.grad is not None
-    assert rows.grad[0].abs().sum() > 0
-    assert rows.grad[2].abs().sum() > 0
-    assert rows.grad[1].abs().sum() == 0  # not in the prompt
+    assert embeddings.grad is not None
+    assert embeddings.grad[0].abs().sum() > 0
+    assert embeddings.grad[2].abs().sum() > 0
+    assert embeddings.grad[1].abs().sum() == 0  # not in the prompt
     for part in (tiny_sd._text_encoder, tiny_sd._vae, tiny_sd._unet):
         assert not part.training
         assert not any(parameter.requires_grad or parameter.grad is not None for parameter in part.parameters())

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import AutoProcessor, CLIPModel
 
 from mti.images import to_pil
+from mti.library_logging import quiet_transformers
 from mti.metrics.features import DEVICE
-from mti.quiet import quiet_transformers
 from mti.weights import WITH_PREPROCESSING, model_folder
 
 
