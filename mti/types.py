@@ -15,12 +15,10 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from mti.errors import UserError as UserError
+
 Tokenize = Callable[[str], list[str]]
 """A text to the names of its tokens under the diffusion model's own tokenizer, without begin and end."""
-
-
-class UserError(Exception):
-    """A mistake of the user's: one line that says what was given, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
