@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,11 @@ class Job:
     def names(self) -> dict[str, str | int]:
         """What tells this run from the others of its experiment."""
         return {"image": self.concept.name, "init": self.config.init.name, "seed": self.config.seed}
+
+    @property
+    def name(self) -> str:
+        """The folder's name among those of the other runs, wherever all of them lie."""
+        return os.path.relpath(self.folder.path, self.config.output_dir)
 
     @property
     def title(self) -> str:

@@ -27,7 +27,7 @@ from mti.jobs import Job
 from mti.library_logging import quiet_lightning
 from mti.loggers import Logger
 from mti.memory import fitting, in_equal_shares, is_out_of_memory, release
-from mti.outputs import RunFolder
+from mti.outputs import RunFolder, resumptions
 from mti.templates import TEMPLATES
 from mti.tokens import prompt_ids
 from mti.types import Concept, InitialText, LatentDiffusion, Posterior, UserError
@@ -131,17 +131,17 @@ def as_left(job: Job) -> None:
 
 
 def abreast(jobs: Sequence[Job]) -> None:
-    """Bring runs to the same step that a kill parted while their checkpoints were written, one after the other.
+    """Bring runs to the newest step that all runs of a batch have kept.
 
     Those that are a checkpoint ahead of others step back: trained in one batch again, all resume bit-exactly.
     """
-    starts = {job.start for job in jobs}
-    for job in jobs:
-        step, state = job.folder.load_state(previous=True) or (0, {})
-        if step < job.start and step in starts:
-            log.info("%s: goes on from step %d with the others", job.title, step)
-            job.start, job.state = step, state
-            job.folder.resume(step)
+    by_name = {job.name: job for job in jobs}
+    for part in resumptions({name: job.folder.checkpoints() for name, job in by_name.items()}):
+        for job in (by_name[name] for name in part.names):
+            if part.step < job.start:
+                log.info("%s: goes on from step %d with the others", job.title, part.step)
+                job.start, job.state = job.folder.load_state(part.step) or (0, {})
+                job.folder.resume(job.start)
 
 
 def apart(jobs: Iterable[Job], work: Callable[[Job], T]) -> list[tuple[Job, T]]:

@@ -36,6 +36,6 @@ class Recording(pl.Callback):
 
     def save(self, module: TextualInversion) -> None:
         """Write the metrics and the state of every run that has not failed."""
+        batch = [self.jobs[i].name for i in module.active]
         for i in module.active:
-            self.jobs[i].folder.flush()
-            self.jobs[i].folder.save_state(module.step, module.run_state(i))
+            self.jobs[i].folder.save_state(module.step, module.run_state(i), batch)
