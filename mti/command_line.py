@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mti.errors import UserError
+from mti.files import safe_name
 
 CONF = next(
     folder for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parent / "conf") if folder.is_dir()
@@ -35,13 +36,7 @@ FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
 COMPOSING = (HydraException, OmegaConfBaseException)
 
 
-def _safe_name(text: Any) -> str:
-    from mti.outputs import safe_name  # torch and its company, which --help need not wait for
-
-    return safe_name(str(text))
-
-
-OmegaConf.register_new_resolver("safe_name", _safe_name, replace=True)
+OmegaConf.register_new_resolver("safe_name", lambda text: safe_name(str(text)), replace=True)
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -75,8 +75,10 @@ class Preparation:
         ids = self.model.token_ids(text.text)
         for prompt in config.prompts:
             prompt_ids(self.model, prompt, ids)
-        run.folder.write_text(text, self.model.token_names(ids))
-        run.folder.write_concept(concept)
+        shown = replace(
+            text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures}
+        )
+        run.folder.write_text(shown, self.model.token_names(ids))
         log.info("%s: %r, tokens: %d (%s)", config.title, text.text, len(ids), text.source)
         return concept, text
 

@@ -133,7 +133,7 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
             writer.folder.resume(start)
             writer.open_logger(parts.build(config.logger))
             if start:
-                module.load_run_state(i, writer.folder.load_state(start))
+                module.load_run_state(i, (writer.folder.load_state(start) or (0, {}))[1])
         if start:
             log.info("interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers))
         callbacks = [
