@@ -28,6 +28,22 @@ class Concept:
     name: str
     pictures: tuple[Path, ...]
     recorded: Mapping[str, str] = field(default_factory=dict)  # "class" and "caption", as in table A.1
+    click: tuple[float, float] | None = None  # recorded: on the thing, in the first picture's own pixels
+    skipped: Mapping[str, str] = field(default_factory=dict)  # files of its folder that are not used, and why
+
+
+@dataclass(frozen=True)
+class PreparedConcept:
+    """A concept as it is described, trained on and judged against: the same for every initializer."""
+
+    name: str
+    recorded: Mapping[str, str]
+    pictures: tuple[Image.Image, ...]  # RGB squares, one for each picture of the concept
+    described: Image.Image  # what classifier and captioner look at: the picture, or the thing cut out of it
+    mask: Image.Image | None = None  # of the clicked thing in the first square, in its pixels; mode "1"
+    on_white: bool = False  # whether everything but the thing is white in `described`
+    details: Mapping[str, Any] = field(default_factory=dict)  # how it was prepared, JSON-serialisable
+    shown: Mapping[str, Image.Image] = field(default_factory=dict)  # to be kept: "square", "mask", "crop", "overlay"
 
 
 @dataclass(frozen=True)
@@ -38,18 +54,21 @@ class InitialText:
     source: str  # "fixed", "given", "recorded", or the name of the model that looked at the picture
     raw: str  # as it came, before it was cleaned
     details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
-    pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # what was looked at: "mask", "crop", "overlay"
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # kept beside it: "mask", "crop", "overlay"
 
 
 @runtime_checkable
 class Initializer(Protocol):
     """Chooses the initial text of a concept.
 
-    It may have a method `check(concept)` that raises a `UserError` for what can be known to go wrong
-    before any weights are loaded.
+    It may have
+
+    - `check(concept)`, which raises a `UserError` for what can be known of a `Concept` to go wrong before any
+      weights are loaded;
+    - `release()`, which lets go of the weights of the models that it asked.
     """
 
-    def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText:
+    def __call__(self, concept: PreparedConcept, tokenize: Tokenize) -> InitialText:
         """The text; `tokenize` is the diffusion model's."""
         ...
 
@@ -69,6 +88,10 @@ class Perception(Protocol):
 
     def __call__(self, picture: Image.Image) -> list[Guess]:
         """What the model sees."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the weights; the next call loads them again."""
         ...
 
 

@@ -6,21 +6,22 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, ImageDraw, ImageFilter
 
-from mti.perception.clicks import Clicks
+from mti.concepts.clicks import Clicks
 
-SIDE = 512  # pixels of the longer side at least, so that marks are seen on small pictures
+SMALLEST, LARGEST = 512, 1024  # pixels of the longer side: marks are seen on small pictures, large ones stay light
 TINT, INSIDE, OUTSIDE = (30, 144, 255), (64, 220, 90), (235, 50, 50)
 DIM = 0.45  # of the light that is left around the thing
 STRENGTH = 0.28  # of the tint
 
 
 def overlay(picture: Image.Image, mask: Bool[np.ndarray, "height width"], clicks: Clicks) -> Image.Image:
-    """An RGB picture, small ones enlarged: the thing tinted blue and outlined in white, the rest dimmed.
+    """An RGB picture, a small one enlarged and a large one reduced, its thing tinted and outlined, the rest dimmed.
 
     Clicks on the thing are green, clicks beside it red, the box is green.
     """
-    scale = max(1, SIDE / max(picture.size))
-    size = round(picture.width * scale), round(picture.height * scale)
+    longer = max(picture.size)
+    scale = min(max(longer, SMALLEST), LARGEST) / longer
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     large = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     outline = Image.fromarray(mask).convert("L").resize(size, Image.Resampling.BICUBIC)
     width = max(2, max(size) // 200)
