@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mti.evaluation import evaluation_loss, ids_of, measured
 from mti.schema import Evaluation
-from mti.types import PreparedConcept, LatentDiffusion, Metric, Posterior, UserError
+from mti.types import LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
 
 
 class Calibration:
@@ -61,7 +61,9 @@ class Calibration:
 
     def _floor(self, pictures: Tensor, posterior: Posterior) -> dict[str, float]:
         """Each picture against itself after encoding and decoding, averaged over the pictures."""
-        if not any(getattr(metric, "prompt_set", "reconstruction") == "reconstruction" for metric in self.metrics.values()):
+        if not any(
+            getattr(metric, "prompt_set", "reconstruction") == "reconstruction" for metric in self.metrics.values()
+        ):
             return {}
         decoded = self.model.decode(posterior.mean.to(self.model.device)).cpu()
         scores = [

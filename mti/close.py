@@ -10,7 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mti.embeddings.placeholder import placeholder_of
+from mti.concepts.identity import placeholder_of
 from mti.errors import UserError
 from mti.figures import comparison
 from mti.loggers import Logger, RunLogger

@@ -33,7 +33,7 @@ CONF = next(
 TEXTS = {"text", "prompt", "negative_prompt"}
 PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights"}
 FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
-COMPOSING = (HydraException, OmegaConfBaseException)
+COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises all of them for mistakes
 
 
 OmegaConf.register_new_resolver("safe_name", lambda text: safe_name(str(text)), replace=True)
@@ -50,7 +50,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             @functools.wraps(task)
             def start(config: DictConfig) -> Any:
                 started.append(True)
-                return task(config)
+                try:
+                    return task(config)
+                except UserError as mistake:
+                    tell(mistake)
 
             prepare_streams()
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
@@ -59,8 +62,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(start)()
             except UserError as mistake:
                 tell(mistake)
-            except (*COMPOSING, ValueError) as error:
-                if started or not isinstance(error, COMPOSING) and not _of_hydra(error):
+            except COMPOSING as error:
+                if started or not _of_hydra(error):
                     raise
                 tell(UserError("\n".join(composition_faults(sys.argv[1:], config_name, error))))
 
@@ -89,7 +92,9 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
             argument.encode()
         except UnicodeEncodeError:
             name = os.fsencode(argument)
-            raise UserError(f"the argument {name!r} is no text in UTF-8: rename the file, or set LANG=C.UTF-8") from None
+            raise UserError(
+                f"the argument {name!r} is no text in UTF-8: rename the file, or set LANG=C.UTF-8"
+            ) from None
         if argument.startswith("--experimental-rerun"):
             raise UserError("--experimental-rerun would run what a file holds: give the command itself again")
     if any(a in ("-sc", "--shell-completion", "--shell_completion") for a in arguments) and len(arguments) < 2:
@@ -218,8 +223,8 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 
 def _of_hydra(error: Exception) -> bool:
-    """Whether an error was raised by Hydra's own code, such as a ValueError for two modes at once."""
+    """Whether an error was raised by the code of Hydra or OmegaConf."""
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next
-    return bool(frame) and "hydra" in Path(frame.tb_frame.f_code.co_filename).parts
+    return bool(frame) and bool({"hydra", "omegaconf"} & set(Path(frame.tb_frame.f_code.co_filename).parts))

@@ -31,7 +31,7 @@ def reconstruction_prompts(evaluation: Evaluation) -> list[str]:
 def protocol_record(
     evaluation: Evaluation, personalization: Personalization, metrics: Mapping[str, Metric], model: LatentDiffusion
 ) -> dict[str, Any]:
-    """What is kept with the scores, JSON-serialisable: how they were measured, and what the metrics say of themselves."""
+    """What is kept with the scores, JSON-serialisable: how they were measured, and by which metrics."""
     about = {name: dict(getattr(metric, "record", {})) for name, metric in metrics.items()}
     how = {**asdict(evaluation), "personalization": asdict(personalization)}
     return {**how, "version": VERSION, "metrics": about, "precision": model.precision}

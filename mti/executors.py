@@ -217,9 +217,7 @@ class RayExecutor:
         remote: of `ray.remote`, such as `num_gpus` or `num_cpus`.
     """
 
-    def __init__(
-        self, runs_per_job: Count | None, workers: Count, init: Mapping[str, Any], remote: Mapping[str, Any]
-    ):
+    def __init__(self, runs_per_job: Count | None, workers: Count, init: Mapping[str, Any], remote: Mapping[str, Any]):
         self.runs_per_job, self.workers, self.init, self.remote = runs_per_job, workers, init, remote
 
     def __call__(self, configs: Sequence[RunConfig]) -> None:

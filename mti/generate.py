@@ -55,7 +55,9 @@ def generate(wanted: Generate) -> Path:
     from mti.parts import Parts
     from mti.tokens import slotted_ids
 
-    folders = [RunFolder(Path(one).expanduser()) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)]
+    folders = [
+        RunFolder(Path(one).expanduser()) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)
+    ]
     learned = [folder.read_tokens(wanted.step) for folder in folders]
     run = begun(folders[0])
     how = evaluated_with(run, wanted)

@@ -53,7 +53,12 @@ class TextualInversion(pl.LightningModule):
         self._good = [embeddings.detach().clone() for embeddings in self.table.embeddings]
         self._moments: dict[int, dict[str, Tensor]] = {}
         self._templates = [
-            torch.tensor([prompt_ids(model, template, self.table.placeholders(i)) for template in TEMPLATES[run.training.templates]])
+            torch.tensor(
+                [
+                    prompt_ids(model, template, self.table.placeholders(i))
+                    for template in TEMPLATES[run.training.templates]
+                ]
+            )
             for i, run in enumerate(runs)
         ]
 

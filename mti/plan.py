@@ -14,7 +14,9 @@ from typing import Any
 import yaml
 
 from mti.close import fail
-from mti.datasets import digest
+from mti.concepts.clicks import resolve_clicks
+from mti.concepts.identity import digest
+from mti.concepts.prepared import check_concept
 from mti.errors import UserError
 from mti.outputs import RunFolder, safe_name
 from mti.parts import Parts
@@ -53,7 +55,7 @@ def placed(config: RunConfig) -> RunConfig:
 
     The folder is <output_dir>/<experiment>/<image>/<init>/s<seed>, with all other settings in its last part.
     """
-    incidental = {key for key in flat(config, INCIDENTAL)}
+    incidental = set(flat(config, INCIDENTAL))
     told = [one for one in config.overrides if _tells(one.lstrip("+~").partition("=")[0].partition("@")[0], incidental)]
     settings = ", ".join(sorted(one.lstrip("+") for one in told))
     if config.folder:
@@ -96,7 +98,7 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
     for part in (
         lambda: located(config.model["_target_"]).check(config.model["path"], config.model.get("variant")),
         lambda: parts.build(config.dataset).check(config.image),
-        lambda: _check_initializer(config, parts),
+        lambda: _check_concept(config, parts),
         lambda: parts.build(config.logger),
     ):
         yield from _refusal(part)
@@ -111,16 +113,14 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
             )
 
 
-def _check_initializer(config: RunConfig, parts: Parts) -> None:
-    """What an initializer finds wrong with a concept, as long as nothing is to be downloaded for it."""
+def _check_concept(config: RunConfig, parts: Parts) -> None:
+    """What is wrong with a concept's clicks, or for its initializer, as long as nothing is to be downloaded for it."""
     initializer, data = parts.build(config.init.initializer), parts.build(config.dataset)
     if data.is_local(config.image):
-        check_concept(config, parts, initializer, data.concept(config.image))
-
-
-def check_concept(config: RunConfig, parts: Parts, initializer: Any, concept: Concept) -> None:
-    """Raise a `UserError` for clicks that are out of the picture, and for what an initializer refuses."""
-    getattr(initializer, "check", lambda _: None)(concept)
+        concept = data.concept(config.image)
+        clicks = resolve_clicks(config.click, config.outside, config.box, concept)
+        check_concept(concept, clicks, config.crop, parts.build(config.segmenter))
+        getattr(initializer, "check", lambda _: None)(concept)
 
 
 def _refusal(part: Callable[[], object]) -> Iterator[str]:
@@ -192,7 +192,9 @@ def changes(begun: Mapping[str, Any], config: RunConfig) -> list[str]:
 def _flattened(node: Any, key: str = "") -> dict[str, Any]:
     if not isinstance(node, dict) or not node:
         return {key: node}
-    return {k: v for name, value in node.items() for k, v in _flattened(value, f"{key}.{name}" if key else name).items()}
+    return {
+        k: v for name, value in node.items() for k, v in _flattened(value, f"{key}.{name}" if key else name).items()
+    }
 
 
 def closing_row(config: RunConfig, refused: Mapping[str, str]) -> dict[str, Any]:

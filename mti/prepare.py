@@ -15,7 +15,6 @@ from mti.calibration import Calibration
 from mti.close import fail
 from mti.concepts.clicks import resolve_clicks
 from mti.concepts.prepared import prepare_concept
-from mti.evaluation import measuring
 from mti.images import to_tensor
 from mti.inversion import Run
 from mti.isolation import isolated
@@ -62,7 +61,9 @@ class Preparation:
         config, build = run.config, self.parts.build
         initializer = build(config.init.initializer)
         clicks = resolve_clicks(config.click, config.outside, config.box, run.concept)
-        view = repr((run.concept.pictures, clicks, config.crop, config.segmenter, config.init.background, config.init.margin))
+        view = repr(
+            (run.concept.pictures, clicks, config.crop, config.segmenter, config.init.background, config.init.margin)
+        )
         if view not in self._concepts:
             self._concepts[view] = prepare_concept(
                 run.concept, clicks, config.crop, build(config.segmenter), config.init.background, config.init.margin
@@ -75,9 +76,7 @@ class Preparation:
         ids = self.model.token_ids(text.text)
         for prompt in config.prompts:
             prompt_ids(self.model, prompt, ids)
-        shown = replace(
-            text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures}
-        )
+        shown = replace(text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures})
         run.folder.write_text(shown, self.model.token_names(ids))
         log.info("%s: %r, tokens: %d (%s)", config.title, text.text, len(ids), text.source)
         return concept, text
@@ -98,7 +97,11 @@ class Preparation:
             encoded = [self.model.encode_picture(view) for view in views]
             self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
         run = Run(
-            concept.name, config.seed, self.model.token_ids(text.text), self._posteriors[id(concept), flip], config.training
+            concept.name,
+            config.seed,
+            self.model.token_ids(text.text),
+            self._posteriors[id(concept), flip],
+            config.training,
         )
         calibration = self._calibration(planned)
         another = self.parts.build(config.dataset).caption_of_another(config.image)

@@ -65,7 +65,7 @@ def run_all(configs: Sequence[RunConfig], executor: Executor | None = None) -> b
     """Train, evaluate and write every run that is not finished yet; whether all of them ended well.
 
     Raises:
-        UserError: something is wrong with the configurations, or no run of them can be begun.
+        UserError: something is wrong with the configurations.
     """
     from mti.callbacks.progress import closing_table
     from mti.parts import Parts
@@ -79,7 +79,7 @@ def run_all(configs: Sequence[RunConfig], executor: Executor | None = None) -> b
     else:
         refused = run_pending(configs, parts)
     if len(refused) == len(configs):
-        raise UserError("\n".join(refused.values()))
+        sys.exit(2)
     rows = [closing_row(config, refused) for config in configs]
     closing_table(rows)
     return all(row["status"] == "finished" for row in rows)
@@ -91,21 +91,19 @@ def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
     Returns the folders of the runs that could not be begun, with the reasons.
     """
     from mti.close import fail
-    from mti.isolation import isolated
     from mti.plan import opened
     from mti.prepare import Preparation
     from mti.train import device_of, train
 
     refused: dict[str, str] = {}
+    waiting = []
     with ExitStack() as locks:
-        opening = isolated(
-            configs,
-            lambda config: opened(config, parts, locks),
-            lambda config, reason: refused.__setitem__(str(config.folder), reason),
-        )
-        for reason in refused.values():
-            log.error("%s", reason)
-        waiting = [run for _, run in opening if run]
+        for config in configs:
+            try:
+                waiting += [run] if (run := opened(config, parts, locks)) else []
+            except UserError as error:
+                refused[str(config.folder)] = str(error)
+                log.error("%s", error)
         together = groups([run.config for run in waiting])
         for number, (words, indices) in enumerate(together, 1):
             members = [waiting[i] for i in indices]

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
 from mti.errors import UserError
+from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
 from mti.templates import SLOT, TEMPLATES
 from mti.typed import Part, convert, near, walk, written
 
@@ -178,7 +178,9 @@ def _resolved(node: Any, key: str, faults: list[str]) -> Any:
         return None if isinstance(node, DictConfig | ListConfig) else node
     found: Any = {} if isinstance(node, DictConfig) else []
     for name in node if isinstance(node, DictConfig) else range(len(node)):
-        path = f"{key}[{name}]" if isinstance(name, int) and isinstance(node, ListConfig) else f"{key}.{name}".lstrip(".")
+        path = (
+            f"{key}[{name}]" if isinstance(name, int) and isinstance(node, ListConfig) else f"{key}.{name}".lstrip(".")
+        )
         try:
             value = node[name]
         except OmegaConfBaseException as error:
@@ -200,7 +202,7 @@ def with_clicks(config: RunConfig) -> RunConfig:
 def meant(config: RunConfig) -> Iterator[str]:
     """What is allowed by itself, and makes no sense beside the rest."""
     if not re.fullmatch(r"[^/\\\0]{1,120}", config.experiment.name) or config.experiment.name.strip(". ") == "":
-        yield f"experiment.name={written(config.experiment.name)}: expected the name of one folder in {config.output_dir}"
+        yield f"experiment.name={written(config.experiment.name)}: expected the name of one folder"
     for key, prompts in (
         ("evaluation.prompts", config.evaluation.prompts),
         ("personalization.prompts", config.personalization.prompts),
@@ -230,7 +232,15 @@ def together(configs: Sequence[RunConfig]) -> Iterator[str]:
 
 def plain(config: Any) -> dict[str, Any]:
     """A checked configuration as plain data, as it is kept in a run folder."""
-    return dataclasses.asdict(config)
+    return _plain(config)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def flat(config: RunConfig, mark: str | None = None, without: str | None = None) -> dict[str, Any]:

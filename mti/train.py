@@ -135,7 +135,9 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
             if start:
                 module.load_run_state(i, (writer.folder.load_state(start) or (0, {}))[1])
         if start:
-            log.info("interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers))
+            log.info(
+                "interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers)
+            )
         callbacks = [
             Evaluator(writers, config.evaluation, config.personalization, metrics),
             Recording(writers, config.training.checkpoint_every),

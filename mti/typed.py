@@ -84,7 +84,13 @@ def convert(value: Any, hint: Any, key: str, faults: list[str]) -> Any:
             return {str(name): convert(one, inner, f"{key}.{name}", faults) for name, one in value.items()}
     elif hint in NAMES:
         if _is(value, hint) and all(mark.holds(value) for mark in _ranges(marks)):
-            return str(value).lower() if hint is str and isinstance(value, bool) else hint(value) if value is not None else None
+            return (
+                None
+                if value is None
+                else str(value).lower()
+                if hint is str and isinstance(value, bool)
+                else hint(value)
+            )
     elif isinstance(value, Mapping):
         return part(value, key, faults)
     faults.append(f"{key}={written(value)}: expected {described(hint, marks)}{_hint_of_near(value, hint)}")
@@ -159,9 +165,8 @@ def _arguments(
             found[name] = value
         else:
             faults.append(f"{path}: there is no such key{near(str(name), settings, key)}")
-    for name in settings:
-        if settings[name].required and name not in given:
-            faults.append(f"{f'{key}.' if key else ''}{name} is missing: give it a value")
+    missing = [name for name, setting in settings.items() if setting.required and name not in given]
+    faults += [f"{f'{key}.' if key else ''}{name} is missing: give it a value" for name in missing]
     return found
 
 
@@ -183,7 +188,7 @@ def located(target: str) -> Any:
 
 
 def walk(value: Any, hint: Any, key: str = "") -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
-    """Every setting of a checked value: its key, what it is set to, and the marks of its type and of those around it."""
+    """Every setting of a checked value: its key, its value, and the marks of its type and of those around it."""
     marks: tuple[Any, ...] = ()
     if get_origin(hint) is Annotated:
         marks, hint = hint.__metadata__, hint.__origin__

@@ -8,11 +8,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
-from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 
 class FusedLauncher(Launcher):
@@ -53,12 +51,12 @@ class FusedLauncher(Launcher):
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         """A job's configuration."""
-        from mti.command_line import composition_faults
+        from mti.command_line import COMPOSING, composition_faults
         from mti.errors import UserError
 
         try:
             return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        except (HydraException, OmegaConfBaseException) as error:
+        except COMPOSING as error:
             raise UserError("\n".join(composition_faults(overrides, "run", error))) from error
 
     def _executor(self) -> Any:
