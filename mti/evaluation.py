@@ -49,7 +49,7 @@ class EvaluationProtocol:
 
     def record(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
         """What is kept with the scores, JSON-serialisable: the protocol, and what the metrics say of themselves."""
-        about = {name: dict(getattr(metric, "record", {})) for name, metric in metrics.items()}
+        about = {name: getattr(metric, "record", dict)() for name, metric in metrics.items()}
         return {**asdict(self), "sampler": "DDIM", "metrics": about}
 
 
