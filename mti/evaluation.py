@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mti.loss import latent_diffusion_loss
@@ -32,28 +32,30 @@ def protocol_record(
     evaluation: Evaluation, personalization: Personalization, metrics: Mapping[str, Metric], model: LatentDiffusion
 ) -> dict[str, Any]:
     """What is kept with the scores, JSON-serialisable: how they were measured, and by which metrics."""
-    about = {name: dict(getattr(metric, "record", {})) for name, metric in metrics.items()}
+    about = {name: getattr(metric, "record", dict)() for name, metric in metrics.items()}
     how = {**asdict(evaluation), "personalization": asdict(personalization)}
     return {**how, "version": VERSION, "metrics": about, "precision": model.precision}
 
 
 def measured(
     metrics: Mapping[str, Metric],
-    kind: str,
+    prompt_set: str,
     generated: Float[Tensor, "generated 3 height width"],
     reference: Float[Tensor, "reference 3 height width"],
     prompts: Sequence[str],
+    mask: Bool[Tensor, "reference height width"] | None = None,
 ) -> dict[str, float]:
-    """The scores of all metrics that judge this kind of pictures, "reconstruction" or "personalization".
+    """The scores of all metrics of a set of prompts, "reconstruction" or "personalization".
 
     A metric's value for each picture becomes two: the mean `eval/<name>`, and the standard deviation over
-    pictures `eval/<name>_std` (of a sample; left out for a single picture).
+    pictures `eval/<name>_std` (of a sample; left out for a single picture). The mask is True on the thing.
     """
     scores: dict[str, float] = {}
     for metric in metrics.values():
-        if getattr(metric, "prompt_set", "reconstruction") != kind:
+        if getattr(metric, "prompt_set", "reconstruction") != prompt_set:
             continue
-        for name, value in metric(generated, reference, prompts).items():
+        more: Any = {"mask": mask} if getattr(metric, "wants_mask", False) else {}
+        for name, value in metric(generated, reference, prompts, **more).items():
             if isinstance(value, Tensor) and value.numel() > 1:
                 scores[f"eval/{name}_std"] = value.std().item()
             scores[f"eval/{name}"] = value.mean().item() if isinstance(value, Tensor) else value

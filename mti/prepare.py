@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mti.calibration import Calibration
@@ -34,6 +35,7 @@ class PreparedRun:
     concept: PreparedConcept
     text: InitialText
     references: Float[Tensor, "pictures 3 size size"]  # what it is trained on and judged against, in [-1, 1]
+    mask: Bool[Tensor, "pictures size size"] | None  # True on the clicked thing; None if none was clicked
     run: Run
 
 
@@ -106,7 +108,7 @@ class Preparation:
         calibration = self._calibration(planned)
         another = self.parts.build(config.dataset).caption_of_another(config.image)
         planned.folder.write_calibration(calibration.levels(concept, text.text, another, references, run.posteriors[0]))
-        return PreparedRun(planned, concept, text, references, run)
+        return PreparedRun(planned, concept, text, references, mask_of(concept, references), run)
 
     def _calibration(self, planned: PlannedRun) -> Calibration:
         config = planned.config
@@ -115,6 +117,18 @@ class Preparation:
             metrics = metrics_of(planned, self.parts)
             self._calibrations[key] = Calibration(self.model, config.evaluation, metrics)
         return self._calibrations[key]
+
+
+def mask_of(
+    concept: PreparedConcept, references: Float[Tensor, "pictures 3 size size"]
+) -> Bool[Tensor, "pictures size size"] | None:
+    """Where the clicked thing is in the references: known of the first picture alone."""
+    if concept.mask is None:
+        return None
+    masks = torch.zeros(len(references), *references.shape[2:], dtype=torch.bool)
+    small = concept.mask.convert("L").resize((references.shape[3], references.shape[2]))
+    masks[0] = torch.from_numpy(np.array(small)) > 127
+    return masks
 
 
 def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:

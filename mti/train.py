@@ -124,6 +124,8 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
     """Train runs together and close them; the error if that could not be done."""
     began, config = time.monotonic(), runs[0].planned.config
     metrics = metrics_of(runs[0].planned, parts)
+    for metric in metrics.values():
+        getattr(metric, "to", lambda _: None)(model.device)
     protocol = protocol_record(config.evaluation, config.personalization, metrics, model)
     writers = [RunWriter(run, RunLogger(), protocol) for run in runs]
     try:

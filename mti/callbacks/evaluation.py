@@ -76,8 +76,7 @@ class Evaluator(pl.Callback):
         def judge(i: int, pictures: Tensor) -> None:
             writer = self.writers[i]
             writer.keep_pictures(module.step, [to_pil(picture) for picture in pictures], prompts)
-            references = writer.prepared.references
-            values[i] |= measured(self.metrics, "reconstruction", pictures, references, prompts)
+            values[i] |= self._measured("reconstruction", writer, pictures, prompts)
 
         self._drawn(module, prompts, range(len(prompts)), judge)
 
@@ -94,9 +93,15 @@ class Evaluator(pl.Callback):
             }
             writer = self.writers[i]
             writer.keep_personalization(module.step, by_prompt)
-            values[i] |= measured(self.metrics, "personalization", pictures, writer.prepared.references, prompts)
+            values[i] |= self._measured("personalization", writer, pictures, prompts)
 
         self._drawn(module, prompts, noises, judge)
+
+    def _measured(
+        self, prompt_set: str, writer: RunWriter, pictures: Tensor, prompts: Sequence[str]
+    ) -> dict[str, float]:
+        prepared = writer.prepared
+        return measured(self.metrics, prompt_set, pictures, prepared.references, prompts, prepared.mask)
 
     def _drawn(
         self,
