@@ -44,13 +44,12 @@ class RunWriter:
     def keep_pictures(self, step: int, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> None:
         """Sample pictures, and the prompts that they were drawn for."""
         self.folder.save_pictures(step, pictures)
-        self.logger.pictures(step, {"samples": pictures}, {"samples": prompts})
+        self.logger.pictures(step, {"samples": pictures})
 
     def keep_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
         """Pictures of the personalization prompts."""
         self.folder.save_personalization(step, pictures)
-        captions = {f"personalization/{prompt}": [prompt] * len(many) for prompt, many in pictures.items()}
-        self.logger.pictures(step, {f"personalization/{prompt}": many for prompt, many in pictures.items()}, captions)
+        self.logger.pictures(step, {f"personalization/{prompt}": many for prompt, many in pictures.items()})
 
     def close(self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float) -> None:
         """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end."""

@@ -105,10 +105,13 @@ class Preparation:
             self._posteriors[id(concept), flip],
             config.training,
         )
-        calibration = self._calibration(planned)
+        mask = mask_of(concept, references)
         another = self.parts.build(config.dataset).caption_of_another(config.image)
-        planned.folder.write_calibration(calibration.levels(concept, text.text, another, references, run.posteriors[0]))
-        return PreparedRun(planned, concept, text, references, mask_of(concept, references), run)
+        levels = self._calibration(planned).levels(
+            concept.name, text.text, another, references, run.posteriors[0], mask
+        )
+        planned.folder.write_calibration(levels)
+        return PreparedRun(planned, concept, text, references, mask, run)
 
     def _calibration(self, planned: PlannedRun) -> Calibration:
         config = planned.config
