@@ -43,7 +43,7 @@ class Clicks:
         left, top, right, bottom = self.box or (min(xs), min(ys), max(xs) + 0.5, max(ys) + 0.5)
         return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
-    def scaled(self, scale: float) -> Clicks:
+    def scaled(self, scale: int | float) -> Clicks:
         """The same places in the picture scaled so."""
         inside, outside = (tuple((scale * x, scale * y) for x, y in points) for points in (self.inside, self.outside))
         return Clicks(inside, outside, self.box and _four(scale * edge for edge in self.box))

@@ -45,7 +45,7 @@ def box_of(mask: Bool[np.ndarray, "height width"]) -> Box:
     return left, top, right + 1, bottom + 1
 
 
-def box_around(thing: Box, margin: float, width: int, height: int) -> Box:
+def box_around(thing: Box, margin: int | float, width: int, height: int) -> Box:
     """The square around a thing with a margin at its longer side, moved and cut so as to stay in the picture."""
     side = round((1 + 2 * margin) * max(thing[2] - thing[0], thing[3] - thing[1]))
     spans = []
