@@ -44,7 +44,8 @@ def formats() -> tuple[str, ...]:
 @functools.cache
 def suffixes() -> frozenset[str]:
     """The endings, in lower case, of files in one of the `formats`."""
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats())
+    read = formats()  # first, for it may register more
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in read)
 
 
 def printable(name: str | Path) -> str:
