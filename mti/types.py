@@ -15,12 +15,10 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from mti.errors import UserError as UserError
+
 Tokenize = Callable[[str], list[str]]
 """A text to the names of its tokens under the diffusion model's own tokenizer, without begin and end."""
-
-
-class UserError(Exception):
-    """A mistake of the user's: one line that says what was given, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +96,23 @@ class Perception(Protocol):
 
 
 Scores = Mapping[str, "float | Tensor"]
-"""Named values: a number for all generated pictures together, or `Float[Tensor, " generated"]`, one for each."""
+"""Values by name: a number for all generated pictures together, or `Float[Tensor, " generated"]`, one for each."""
 
 
 @runtime_checkable
 class Metric(Protocol):
     """Compares generated pictures with the concept's own: several in, named values out.
 
-    Making one costs nothing; weights are loaded when it is first called. It may also have
+    A class with `__call__` alone is a metric of the reconstruction prompts. It may also have, and a
+    `mti.metrics.base.BaseMetric` has,
 
-    - `prompt_set`: "personalization" to be handed the pictures of those prompts; otherwise it is handed those of
-      the reconstruction prompts;
+    - `prompt_set`: "personalization" to be handed the pictures of those prompts;
+    - `wants_mask`: True to be called with `mask=`, the concept's masks in the reference pictures' pixels,
+      `Bool[Tensor, "reference height width"]`, True on the thing, nowhere True where none is known; or None;
+    - `record()`: what is kept with its scores, JSON-serialisable. `record()["values"][name]` has the `label`, `unit`
+      and `better` ("lower" or "higher") of each value;
     - `check()`, which raises a `UserError` if weights are missing, before anything is trained;
-    - `record`: what must be kept with its scores for others to compare with, such as the backbone.
+    - `to(device)`, which says where its networks compute, and `release()`, which frees them until the next call.
     """
 
     def __call__(

@@ -4,12 +4,12 @@ import logging
 import subprocess
 
 import pytest
+from mti.spread import Here, Joblib, Ray, Submitit, shares
+from mti.training import invert
 from sweeping import configured
 
 from mti import spread
 from mti.outputs import RunFolder
-from mti.spread import Here, Joblib, Ray, Submitit, shares
-from mti.training import invert
 from mti.types import UserError
 
 

@@ -51,7 +51,7 @@ def test_the_pictures_of_a_text_lie_beside_it_and_come_back(folder):
 
 def test_config_comes_back(folder):
     folder.write_config("image: 茶壶\n")
-    assert folder.read_config() == "image: 茶壶\n"
+    assert folder.read_config() == {"image": "茶壶"}
 
 
 def test_metrics_have_a_row_per_step_and_a_column_per_value(folder):
