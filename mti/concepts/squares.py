@@ -39,6 +39,17 @@ def thing_square(thing: Box, width: int, height: int) -> Box:
     return left, top, left + side, top + side
 
 
+def window_around(thing: Box, width: int, height: int, elongation: int) -> Box:
+    """The part of a long picture about a thing: at most `elongation` times as long as wide, or as long as the thing."""
+    spans = []
+    for first, last, size, other in ((thing[0], thing[2], width, height), (thing[1], thing[3], height, width)):
+        length = min(max(elongation * other, last - first), size)
+        start = min(max(round((first + last - length) / 2), 0), size - length)
+        spans.append((start, start + length))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
+
+
 def box_of(mask: Bool[np.ndarray, "height width"]) -> Box:
     """The smallest box around a mask that is not empty."""
     (left, right), (top, bottom) = (np.flatnonzero(mask.any(axis))[[0, -1]].tolist() for axis in (0, 1))

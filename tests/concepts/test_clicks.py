@@ -101,5 +101,7 @@ def test_the_extent_is_the_box_or_holds_every_click():
     assert Clicks(((3, 4),), (), (1.5, 2, 7.2, 9)).extent() == (1, 2, 8, 9)
 
 
-def test_clicks_scale_with_their_picture():
-    assert Clicks(((4, 8),), ((2, 2),), (0, 2, 8, 10)).scaled(0.5) == Clicks(((2, 4),), ((1, 1),), (0, 1, 4, 5))
+def test_clicks_move_and_scale_with_their_part_of_the_picture():
+    clicks = Clicks(((14, 8),), ((12, 2), (9, 2), (30, 5)), (10, 2, 18, 10))
+    assert clicks.within((10, 0, 30, 20)) == Clicks(((4, 8),), ((2, 2),), (0, 2, 8, 10))
+    assert clicks.within((10, 0, 30, 20), 0.5) == Clicks(((2, 4),), ((1, 1),), (0, 1, 4, 5))

@@ -10,6 +10,7 @@ from mti.concepts.squares import (
     share_inside,
     thing_square,
     whole_square,
+    window_around,
 )
 
 
@@ -73,6 +74,22 @@ def test_every_square_of_a_thing_holds_it_and_wastes_nothing():
 )
 def test_the_box_around_a_thing_is_a_square_that_stays_in_the_picture(thing, margin, box):
     assert box_around(thing, margin, 40, 20) == box
+
+
+@pytest.mark.parametrize(
+    ("thing", "size", "window"),
+    [
+        ((10, 5, 18, 13), (40, 20), (0, 0, 40, 20)),  # not too long
+        ((0, 5, 8, 13), (100, 20), (0, 0, 40, 20)),
+        ((48, 5, 52, 13), (100, 20), (30, 0, 70, 20)),
+        ((90, 5, 98, 13), (100, 20), (60, 0, 100, 20)),
+        ((20, 5, 80, 13), (100, 20), (20, 0, 80, 20)),  # as long as the thing
+        ((5, 48, 13, 52), (20, 100), (0, 30, 20, 70)),
+        ((0, 3, 1, 4), (1, 900), (0, 2, 1, 4)),
+    ],
+)
+def test_the_window_of_a_long_picture_is_about_the_thing(thing, size, window):
+    assert window_around(thing, *size, elongation=2) == window
 
 
 def test_the_box_of_a_mask_and_what_of_it_lies_inside_another():

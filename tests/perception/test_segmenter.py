@@ -92,19 +92,21 @@ def masks_of(*boxes):
     return masks
 
 
-PART, THING, PICTURE_WIDE = (18, 18, 22, 22), (10, 10, 30, 30), (0, 0, 40, 40)
+PART, THING, TABLE, ALL = (18, 18, 22, 22), (10, 10, 30, 30), (2, 2, 38, 40), (0, 3, 40, 40)
 
 
 @pytest.mark.parametrize(
     ("boxes", "scores", "chosen"),
     [
-        ((PART, THING, PICTURE_WIDE), (0.95, 0.93, 0.60), 1),  # a fragment, and a thing that is as good
-        ((PART, THING, PICTURE_WIDE), (0.95, 0.60, 0.50), 0),  # the model is sure of the part alone
-        ((PART, THING, PICTURE_WIDE), (0.70, 0.95, 0.80), 1),  # the thing is best: its part and the picture are not
-        ((PART, THING, PICTURE_WIDE), (0.95, 0.94, 0.93), 2),  # all as good: the whole
+        ((PART, THING, TABLE), (0.95, 0.93, 0.60), 1),  # a fragment, and a thing that is as good
+        ((PART, THING, TABLE), (0.95, 0.60, 0.50), 0),  # the model is sure of the part alone
+        ((PART, THING, TABLE), (0.70, 0.95, 0.80), 1),  # the thing is best: its part and the picture are not
+        ((PART, THING, TABLE), (0.95, 0.94, 0.93), 2),  # all as good: the whole
+        ((PART, THING, ALL), (0.95, 0.94, 0.93), 1),  # what reaches three edges is the background
+        ((PART, THING, ALL), (0.60, 0.50, 0.95), 2),  # unless it is best by itself
         ((THING, (10, 10, 30, 34), PART), (0.95, 0.94, 0.2), 0),  # hardly larger
         ((PART, (23, 0, 40, 40), (0, 0, 17, 40)), (0.95, 0.94, 0.94), 0),  # larger, but elsewhere
-        ((THING, (12, 0, 40, 40), PART), (0.95, 0.94, 0.94), 1),  # holds nine tenths of it
+        ((THING, (12, 0, 40, 39), PART), (0.95, 0.94, 0.94), 1),  # holds nine tenths of it
     ],
 )
 def test_a_fragment_gives_way_to_its_whole(boxes, scores, chosen):
@@ -121,6 +123,18 @@ def test_a_large_picture_is_looked_at_smaller_and_its_mask_is_as_large_as_it(fol
     expected, found = segment(small, Clicks(((800, 400),))), segment(large, Clicks(((1600, 800),)))
     assert found.mask.shape == (2400, 4000)
     assert (found.mask[::2, ::2] == expected.mask).mean() > 0.97
+
+
+def test_of_a_long_picture_the_part_about_the_thing_is_looked_at(folder):
+    strip = Image.new("RGB", (300, 30), "gray")
+    strip.paste(PICTURE.resize((60, 30)), (180, 0))
+    segment = SamSegmenter(str(folder))
+    found = segment(strip, Clicks(((210, 10),)))
+    expected = segment(strip.crop((180, 0, 240, 30)), Clicks(((30, 10),)))
+    assert found.score == pytest.approx(expected.score)
+    assert np.array_equal(found.mask[:, 180:240], expected.mask)
+    assert not found.mask[:, :180].any()
+    assert not found.mask[:, 240:].any()
 
 
 def test_a_released_segmenter_is_gone(folder):
