@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mti.figures import comparison
 from mti.images import read_picture
-from mti.loggers import Logger, RunLogger
+from mti.loggers import Logger, RunLogger, run_config
 from mti.outputs import RunFolder
 from mti.types import Concept, InitialText
 
@@ -49,26 +49,27 @@ class Job:
         """The initial text; empty until it is known."""
         return self.initial.text if self.initial else ""
 
-    def open_line(self, logger: Logger) -> None:
-        """Open a line to the chosen logger: grouped by experiment, the initializer as job type."""
+    def open_line(self, logger: Logger, tokens: Sequence[str]) -> None:
+        """Open the chosen logger: grouped by experiment, the initializer as job type."""
         config: Any = OmegaConf.to_container(self.config, resolve=True)
         group, kind = self.config.experiment.name, self.config.init.name
-        self.line = logger.open(self.folder.path, self.title, group, kind, config)
+        self.line = logger.open(self.folder.path, self.title, group, kind, run_config(config, self.text, tokens))
 
     def record(self, step: int, values: dict[str, float]) -> None:
         """Measured values, to metrics.csv and to the chosen logger."""
         self.folder.record(step, values)
         self.line.log(step, values)
 
-    def keep_pictures(self, step: int, pictures: Sequence[Image.Image]) -> None:
+    def keep_pictures(self, step: int, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> None:
         """Sample pictures, to the run folder and to the chosen logger."""
         self.folder.save_pictures(step, pictures)
-        self.line.pictures(step, {"samples": pictures})
+        self.line.pictures(step, "samples", pictures, prompts)
 
     def keep_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
         """Pictures of the personalization prompts, to the run folder and to the chosen logger."""
         self.folder.save_personalization(step, pictures)
-        self.line.pictures(step, {f"personalization/{prompt}": many for prompt, many in pictures.items()})
+        shown = [(picture, prompt) for prompt, many in pictures.items() for picture in many]
+        self.line.pictures(step, "personalization", [one for one, _ in shown], [prompt for _, prompt in shown])
 
     def close(
         self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float, failure: str | None

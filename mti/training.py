@@ -269,6 +269,9 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> tuple[li
     with quiet_lightning():
         trainer = build(config.trainer)(**LIGHTNING_SERVICES_OFF)
         model.to(trainer.strategy.root_device)
+        for metric in metrics.values():
+            if hasattr(metric, "to"):
+                metric.to(model.device)
         calibration = Calibration(model, protocol, metrics)
 
         def prepare(job: Job) -> tuple[Run, Tensor]:
@@ -284,7 +287,7 @@ def fit(model: LatentDiffusion, jobs: Sequence[Job], logger: Logger) -> tuple[li
         jobs, runs = [job for job, _ in prepared], [run for _, (run, _) in prepared]
         module = TextualInversion(model, runs, config.training.batch_size, start)
         for i, job in enumerate(jobs):
-            job.open_line(logger)
+            job.open_line(logger, model.token_names(model.token_ids(job.text)))
             if job.state:
                 module.load_run_state(i, job.state)
         trainer.callbacks += [

@@ -72,7 +72,7 @@ class Evaluation(pl.Callback):
     def _reconstruct(self, module: TextualInversion) -> None:
         prompts = self.protocol.reconstruction
         for i, pictures in self._drawn(module, prompts, range(len(prompts))):
-            self.jobs[i].keep_pictures(module.step, [to_pil(picture) for picture in pictures])
+            self.jobs[i].keep_pictures(module.step, [to_pil(picture) for picture in pictures], prompts)
             scores = measured(self.metrics, "reconstruction", pictures, self.references[i], prompts)
             self.jobs[i].record(module.step, scores)
 
