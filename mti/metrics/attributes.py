@@ -10,7 +10,7 @@ Vocabulary = Mapping[str, Mapping[str, Sequence[str]]]
 """Of each aspect the values, and of each value the words that texts use for it, the usual ones first.
 
 Aspects are "thing", "colour", "pattern", "sticker" and "place", such as
-{"thing": {"coffee mug": ["coffee mug", "mug"]}, "place": {"beach": ["on the beach"]}, …}.
+{"thing": {"coffee mug": ["coffee mug", "mug"]}, "sticker": {"leaf": ["leaf", "leaves"]}, …}.
 """
 
 SLOT, BACKGROUND = "{}", "background"
@@ -57,11 +57,15 @@ def mentions(text: str, vocabulary: Vocabulary) -> dict[str, Mention]:
 
 
 def alternatives(text: str, mention: Mention, vocabulary: Vocabulary) -> dict[str, str]:
-    """The text as it is, and as it would be with each other value of what is mentioned, by value."""
+    """The text as it is, and as it would be with each other value of what is mentioned, by value.
+
+    The words for another value are those at the same place of its list: of "leaves" in ["leaf", "leaves"], "stars".
+    """
     values = vocabulary["colour" if mention.aspect in COLOUR_OF.values() else mention.aspect]
-    others = {value: words[0] for value, words in values.items() if value != mention.value}
-    before, behind = text[: mention.start], text[mention.end :]
-    return {mention.value: text} | {value: with_articles(before + words + behind) for value, words in others.items()}
+    before, words, behind = text[: mention.start], text[mention.start : mention.end].lower(), text[mention.end :]
+    place = [name.lower() for name in values[mention.value]].index(words)
+    others = {value: names[min(place, len(names) - 1)] for value, names in values.items() if value != mention.value}
+    return {mention.value: text} | {value: with_articles(before + name + behind) for value, name in others.items()}
 
 
 def with_articles(text: str) -> str:

@@ -6,6 +6,7 @@ text.json                 the initial text, its tokens and where it came from
 text/<name>.png           what was clicked: the mask, the crop that was looked at, an overlay
 metrics.csv               a row per step, a column per measured value
 tokens.safetensors        the learned embeddings
+tokens/<step>.safetensors the same after so many updates, at each evaluated step
 samples/<step>/<i>.png    what the model draws after that many steps
 personalization/<step>/   the same of the personalization prompts: <prompt>-<i>.png, and prompts.json
 batch.json                which runs it is trained together with: that moves the last bits of its numbers
@@ -270,13 +271,21 @@ class RunFolder:
             for group, one in levels.items()
         }
 
-    def write_tokens(self, embeddings: Float[Tensor, "num_vectors width"], placeholder: str) -> None:
-        """Keep the learned embeddings, in the form of `mti.exports`."""
-        save_tokens(self.path / "tokens.safetensors", embeddings, placeholder)
+    def write_tokens(
+        self, embeddings: Float[Tensor, "num_vectors width"], placeholder: str, step: int | None = None
+    ) -> Path:
+        """Keep the learned embeddings, after so many updates or at the end, in the form of `mti.exports`; the file."""
+        path = self.path / self._tokens(step)
+        save_tokens(path, embeddings, placeholder)
+        return path
 
-    def read_tokens(self) -> tuple[Float[Tensor, "num_vectors width"], str]:
-        """The learned embeddings and their placeholder."""
-        return load_tokens(self._existing("tokens.safetensors"))
+    def read_tokens(self, step: int | None = None) -> tuple[Float[Tensor, "num_vectors width"], str]:
+        """The learned embeddings, after so many updates or at the end, and their placeholder."""
+        return load_tokens(self._existing(self._tokens(step)))
+
+    @staticmethod
+    def _tokens(step: int | None) -> str:
+        return "tokens.safetensors" if step is None else f"tokens/{step:05d}.safetensors"
 
     # ---------------------------------------------------------------------------------------- the end
 
