@@ -34,7 +34,8 @@ def begin(root: Path, image: str, init: str, seed: int = 0, name: str = "", came
         "trainer": {"max_steps": STEPS[-1]},
         "evaluation": {"samples": 4, "pictures": 1, "prompts": ["a {}"]},
     }
-    folder.write_config(yaml.safe_dump(record | config | (settings or {})))
+    every = json.loads(json.dumps(record | config | (settings or {})))  # no object twice: YAML would use anchors
+    folder.write_config(yaml.safe_dump(every))
     if came:
         (folder.path / "record.json").write_text(json.dumps(came))
     return folder

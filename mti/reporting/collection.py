@@ -122,8 +122,10 @@ class Collection:
             except UserError as error:
                 self.damaged.append(f"{run.title}: {plain(str(error))}")
                 continue
-            for group, level, value in _numbers(levels):
-                pools[group, level, run.series.label].append(value)
+            for group, own in levels.items():
+                for level, value in own.items():
+                    if np.isfinite(value):
+                        pools[group, level, run.series.label].append(value)
         found: dict[str, dict[str, dict[str, float]]] = {}
         for (group, level, label), values in pools.items():
             if not level.endswith("_std"):
@@ -208,14 +210,6 @@ def _few(lines: Sequence[str]) -> list[str]:
 def _common(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The steps of both; most runs have the same."""
     return first if np.array_equal(first, second) else np.intersect1d(first, second)
-
-
-def _numbers(levels: object) -> Iterator[tuple[str, str, float]]:
-    """The finite numbers of a calibration record: group, level, value."""
-    for group, own in levels.items() if isinstance(levels, dict) else ():
-        for level, value in own.items() if isinstance(own, dict) else ():
-            if isinstance(value, int | float) and np.isfinite(value):
-                yield group, level, float(value)
 
 
 def _natural(label: str) -> list[tuple[bool, float, str]]:

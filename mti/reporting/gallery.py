@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from mti.outputs import safe_name
 from mti.reporting import plots, sheets
 from mti.reporting.collection import Collection
 from mti.reporting.metrics import describe
@@ -92,7 +92,7 @@ def _figures(collection: Collection) -> Iterator[Drawn]:
         yield _sheet("contact_sheet", "What the runs draw", caption, sheet)
     for label in collection.compared[: sheets.MOST_SERIES]:
         if sheet := sheets.personalization(collection, label):
-            name = file_name(f"personalization_{label}")
+            name = safe_name(f"personalization_{label}")
             yield _sheet(name, f"Personalization: {label}", CAPTIONS["personalization"] + _more(collection), sheet)
 
 
@@ -134,9 +134,4 @@ def levels(collection: Collection, metric: str) -> dict[str, float]:
 def _file(metric: str, others: Container[str]) -> str:
     """`lpips` for `eval/lpips_pocket`, unless there is an `eval/lpips` beside it."""
     plain = metric.removesuffix("_pocket")
-    return file_name((metric if plain in others else plain).removeprefix("eval/"))
-
-
-def file_name(text: str) -> str:
-    """A name for a file that any system takes, of a text that anybody wrote: no folders, no dots, not too long."""
-    return re.sub(r"[^\w=+,-]+", "_", text, flags=re.ASCII).strip("_")[:80] or "unnamed"
+    return safe_name((metric if plain in others else plain).removeprefix("eval/"))

@@ -49,7 +49,7 @@ def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
     direction = "higher" if plain in HIGHER_IS_BETTER else "lower" if plain in NAMES else ""
     known = Metric(shown if plain == name else f"{shown} (pocket)", "", direction)
     for run in runs:
-        record = section(section(section(dict(run.summary), "protocol"), "metrics"), name)
+        record = section(section(section(run.summary, "protocol"), "metrics"), name)
         told = {part: record[part] for part in Metric._fields if isinstance(record.get(part), str) and record[part]}
         if told:
             better = told.get("better", direction).split()[:1]

@@ -194,7 +194,7 @@ def _training(axes: Axes, training: Measured | None) -> None:
 
 def memory(steps: int) -> float:
     """Over how many steps the training loss is averaged."""
-    return max(MEMORY[0], MEMORY[1] * steps)
+    return float(max(MEMORY[0], MEMORY[1] * steps))
 
 
 def _paper(axes: Axes) -> None:

@@ -33,7 +33,7 @@ def warnings(runs: Sequence[Run]) -> list[str]:
             lines.append(f"the runs differ in {name}: {known}")
         if name == "dirty" and "true" in values:
             lines.append(f"{values['true']} runs were made from a working tree with changes of its own")
-    silent = sum(not section(dict(run.record), "environment") for run in runs)
+    silent = sum(not section(run.record, "environment") for run in runs)
     if 0 < silent < len(runs):
         lines.append(f"{silent} of {len(runs)} runs do not say how they came to be (no record.json)")
     return lines
@@ -47,20 +47,20 @@ def commands(runs: Sequence[Run]) -> dict[str, int]:
 
 def dates(runs: Sequence[Run]) -> list[str]:
     """When the first and the last of the runs were started; empty if no record says."""
-    found = (section(dict(run.record), "environment").get("started") for run in runs)
+    found = (section(run.record, "environment").get("started") for run in runs)
     known = sorted(one for one in found if isinstance(one, str))
     return [known[0], known[-1]] if known else []
 
 
 def _fields(run: Run) -> Iterator[tuple[str, str]]:
     """A run's environment, its model and length, and its evaluation protocol, as texts."""
-    for key, value in section(dict(run.record), "environment").items():
+    for key, value in section(run.record, "environment").items():
         if key not in UNCOMPARED:
             yield key, _text(value)
     for key in ("model.name", "trainer.max_steps"):
         if key in run.settings:
             yield key, run.settings[key]
-    protocol = section(dict(run.summary), "protocol")
+    protocol = section(run.summary, "protocol")
     if not protocol:  # of a run before protocols were kept
         yield from ((key, value) for key, value in run.settings.items() if _is_protocol(key))
     for key, value in _flat(protocol, "evaluation"):

@@ -5,18 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
-from mti.types import UserError
-
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
-LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # builds nothing but texts, lists and mappings
-MOST_SETTINGS = 5000
-DEEPEST = 20
 
 
 def plain(text: str) -> str:
@@ -24,56 +16,20 @@ def plain(text: str) -> str:
     return UNPRINTABLE.sub(" ", text)
 
 
-def settings(text: str, name: str) -> dict[str, str]:
-    """A `config.yaml` as texts by dotted key: `{"training.learning_rate": "0.005", "seed": "01", …}`.
+def settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """A configuration as texts by dotted key: `{"training.learning_rate": "0.005", "image": "01", …}`.
 
-    Values stay as they are written, so that `01` is not `1` and `no` is not `false`; interpolations stay too.
-
-    Raises:
-        UserError: it is no mapping of settings; `name` says which file.
+    A list is one text. Interpolations are texts like any other.
     """
-    try:
-        found = yaml.load(text, LOADER)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise UserError(f"{name} holds no settings: it is damaged, or of another program")
-    flat: dict[str, str] = {}
-    for key, value in _leaves(found, "", 0):
-        if len(flat) >= MOST_SETTINGS:
-            raise UserError(f"{name} holds more than {MOST_SETTINGS:,} settings: it is of another program")
-        flat[sys.intern(key)] = sys.intern(value)
-    return flat
+    return {sys.intern(plain(key)): sys.intern(plain(value)) for key, value in _leaves(config, "")}
 
 
-def _leaves(node: Any, prefix: str, depth: int) -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict) and depth < DEEPEST:
-        for key, value in node.items():
-            yield from _leaves(value, f"{prefix}.{plain(str(key))}" if prefix else plain(str(key)), depth + 1)
-    elif isinstance(node, str):
-        yield prefix, plain(node)
-    elif isinstance(node, list) and all(isinstance(one, str) for one in node):
-        yield prefix, plain(f"[{', '.join(node)}]")
-    elif isinstance(node, list) and depth < DEEPEST:
-        for i, one in enumerate(node):
-            yield from _leaves(one, f"{prefix}.{i}", depth + 1)
-    else:
-        yield prefix, "…"
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A JSON object with plain texts; empty without the file.
-
-    Raises:
-        UserError: the file cannot be read, or holds something else.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cleaned(found) if isinstance(found, dict) else _damaged(path)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError):
-        return _damaged(path)
+def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def cleaned(found: Any) -> Any:
@@ -87,11 +43,7 @@ def cleaned(found: Any) -> Any:
     return found
 
 
-def section(record: dict[str, Any], key: str) -> dict[str, Any]:
+def section(record: Mapping[str, Any], key: str) -> dict[str, Any]:
     """A part of a record that should be a mapping; empty if it is missing or something else."""
     found = record.get(key)
     return found if isinstance(found, dict) else {}
-
-
-def _damaged(path: Path) -> Any:
-    raise UserError(f"{path.name} is damaged")

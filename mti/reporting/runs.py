@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mti.outputs import RunFolder
-from mti.reporting.reading import cleaned, plain, read_record, section, settings
+from mti.reporting.reading import cleaned, plain, section, settings
 from mti.reporting.statistics import Cell
 from mti.types import UserError
 
@@ -72,14 +72,14 @@ class Run:
     @property
     def recorded_concept(self) -> tuple[str, str] | None:
         """The picture's path and the hash of its content, where they are recorded."""
-        found = section(dict(self.record), "concept")
+        found = section(self.record, "concept")
         path, sha256 = found.get("path"), found.get("sha256")
         return (path, sha256) if isinstance(path, str) and isinstance(sha256, str) else None
 
     @property
     def choices(self) -> dict[str, str]:
         """The chosen options of the configuration's groups, as far as they are recorded."""
-        found = section(dict(self.record), "choices")
+        found = section(self.record, "choices")
         return {key: value for key, value in found.items() if isinstance(value, str) and key != "init"}
 
     def setting(self, key: str) -> str | None:
@@ -137,17 +137,16 @@ def read_run(folder: RunFolder, root: Path) -> Run:
     Raises:
         UserError: the folder's configuration cannot be used.
     """
-    name = f"{folder.path}/config.yaml"
-    found = settings(folder.read_config(), name)
+    name, found = folder.path / "config.yaml", settings(folder.read_config())
     for key in ("image", "init.name", "experiment.name"):
         if not found.get(key, "").strip():
-            raise UserError(f"{name} has no {key}")
-    if not re.fullmatch(r"-?[0-9]{1,18}", found.get("seed", "")):
-        raise UserError(f"{name} has no whole number as seed")
+            raise UserError(f"{name} has no {key}: it is no run's configuration")
+    if not re.fullmatch("-?[0-9]{1,18}", found.get("seed", "")):
+        raise UserError(f"{name} has no whole number as seed: it is no run's configuration")
     run = Run(folder, root, found, {}, {})
     try:
         run.summary = cleaned(folder.summary() or {})
-        run.record = read_record(folder.path / "record.json")
+        run.record = cleaned(folder.read_record() or {})
         run.curves  # noqa: B018 - read once, here, where a damaged file is told
     except UserError as error:
         run.damage = plain(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -109,10 +110,16 @@ def draw(sheet: Sheet, width: float = style.PAGE) -> Figure:
 def rounded(picture: Image.Image) -> Image.Image:
     """A picture's middle square with soft corners, as RGBA."""
     tile = ImageOps.fit(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.BICUBIC)
+    tile.putalpha(_corners())
+    return tile
+
+
+@cache
+def _corners() -> Image.Image:
+    """How opaque a tile is: fully, but for its corners."""
     outline = Image.new("L", (SIDE * 4, SIDE * 4))
     ImageDraw.Draw(outline).rounded_rectangle((0, 0, SIDE * 4 - 1, SIDE * 4 - 1), SIDE / 3, fill=255)
-    tile.putalpha(outline.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
-    return tile
+    return outline.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def _rows(collection: Collection) -> list[tuple[str, int]]:

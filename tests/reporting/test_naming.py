@@ -73,7 +73,12 @@ def test_runs_of_a_sweep_are_named_by_what_differs(tmp_path):
 
 def test_initializers_alone_are_named_by_themselves(tmp_path):
     for init in ("star", "class"):
-        finish(tmp_path, "cup", init, settings={"init": {"name": init, "initializer": {"_target_": f"mti.{init}", "text": "*"}}})
+        finish(
+            tmp_path,
+            "cup",
+            init,
+            settings={"init": {"name": init, "initializer": {"_target_": f"mti.{init}", "text": "*"}}},
+        )
     assert series(tmp_path) == ["star", "class"]
 
 

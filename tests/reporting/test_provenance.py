@@ -26,14 +26,16 @@ def test_runs_that_came_to_be_alike_are_not_warned_of(tmp_path):
 
 def test_every_difference_is_a_warning(tmp_path):
     finish(tmp_path, "cup", "star", came=came())
-    finish(tmp_path, "mug", "star", came=came(commit="def", device="cuda", dirty=True), metrics={"lpips": {"version": 1}})
+    finish(
+        tmp_path, "mug", "star", came=came(commit="def", device="cuda", dirty=True), metrics={"lpips": {"version": 1}}
+    )
     assert warnings(runs(tmp_path)) == [
         "the runs differ in commit: abc (1 runs), def (1 runs)",
         "the runs differ in dirty: false (1 runs), true (1 runs)",
         "1 runs were made from a working tree with changes of its own",
         "the runs differ in device: cpu (1 runs), cuda (1 runs)",
         "the runs differ in evaluation.pictures: 1 (1 runs), not recorded (1 runs)",
-        "the runs differ in evaluation.prompts: [a {}] (1 runs), not recorded (1 runs)",
+        'the runs differ in evaluation.prompts: ["a {}"] (1 runs), not recorded (1 runs)',
         "the runs differ in evaluation.metrics.lpips.version: not recorded (1 runs), 1 (1 runs)",
     ]
 

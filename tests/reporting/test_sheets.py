@@ -5,7 +5,6 @@ from run_folders import sweep
 from mti.reporting import style
 from mti.reporting.collection import collect
 from mti.reporting.sheets import Sheet, contact_sheet, draw, personalization, rounded
-
 from mti.types import UserError
 
 
@@ -58,7 +57,7 @@ def test_tiles_are_squares_of_one_size_with_soft_corners(size):
 
 def test_a_sheet_grows_with_its_rows_and_columns_up_to_the_width_of_a_page():
     tile = Image.new("RGB", (8, 8))
-    sheets = [Sheet(["row"] * n, {"": {str(i): [tile] * n for i in range(n)}}) for n in (1, 3, 30)]
+    sheets = [Sheet(["row"] * n, {"": {str(i): [tile] * n for i in range(m)}}) for n, m in ((1, 1), (3, 3), (1, 30))]
     small, large, widest = (draw(one).get_size_inches() for one in sheets)
     assert large == pytest.approx(small + 2 * 1.08 * 0.62)
     assert small[0] < style.PAGE / 3

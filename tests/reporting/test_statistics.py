@@ -50,7 +50,14 @@ def skewed(source, pictures):
 
 @pytest.mark.parametrize(
     ("pictures", "level", "least"),
-    [(24, normal, 0.94), (12, normal, 0.94), (4, normal, 0.94), (3, normal, 0.94), (12, skewed, 0.92), (4, skewed, 0.91)],
+    [
+        (24, normal, 0.94),
+        (12, normal, 0.94),
+        (4, normal, 0.94),
+        (3, normal, 0.94),
+        (12, skewed, 0.92),
+        (4, skewed, 0.91),
+    ],
 )
 def test_intervals_hold_the_truth_as_often_as_they_promise(pictures, level, least):
     """Pictures × 2 seeds of a known mean, 0: a percentile bootstrap held it in 91 % at 12 pictures, in 81 % at 4."""

@@ -6,7 +6,10 @@ import pytest
 
 from mti.reporting.tables import Interval, Table, text, to_csv, to_latex
 
-ROWS = [["LPIPS ↓", "star", 0.12345678, 200, Interval(0.5, 0.25, 0.75)], ["a_b & $c", "=1+1", None, 3, Interval(1, None, None)]]
+ROWS = [
+    ["LPIPS ↓", "star", 0.12345678, 200, Interval(0.5, 0.25, 0.75)],
+    ["a_b & $c", "=1+1", None, 3, Interval(1, None, None)],
+]
 TABLE = Table("results", "Results", "What it is.", ["metric", "series", "start", "step", "end"], ROWS, 1)
 
 
