@@ -52,8 +52,8 @@ class RunWriter:
     def keep_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
         """Pictures of the personalization prompts."""
         self.folder.save_personalization(step, pictures)
-        for prompt, many in pictures.items():
-            self.logger.pictures(step, f"personalization/{prompt}", many, [prompt] * len(many))
+        shown = [(picture, prompt) for prompt, many in pictures.items() for picture in many]
+        self.logger.pictures(step, "personalization", [one for one, _ in shown], [prompt for _, prompt in shown])
 
     def keep_tokens(self, step: int, embeddings: Float[Tensor, "num_vectors width"]) -> None:
         """The embeddings as they are after so many updates."""
