@@ -32,7 +32,9 @@ def load_tokens(path: Path) -> tuple[Float[Tensor, "num_vectors width"], str]:
     except (SafetensorError, ValueError) as error:
         raise DamagedFile(path, f"cannot be read as safetensors ({error})", remedy) from None
     if len(tensors) != 1 or not _are_embeddings(next(iter(tensors.values()))):
-        held = f"holds {', '.join(sorted(tensors)) or 'nothing'}: expected one placeholder with its [num_vectors, width]"
+        held = (
+            f"holds {', '.join(sorted(tensors)) or 'nothing'}: expected one placeholder with its [num_vectors, width]"
+        )
         raise DamagedFile(path, held, remedy)
     ((placeholder, embeddings),) = tensors.items()
     return embeddings.float().reshape(-1, embeddings.shape[-1]), placeholder

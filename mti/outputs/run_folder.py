@@ -89,8 +89,9 @@ class RunFolder:
         Raises:
             UserError: another process holds the folder, or it cannot be made.
         """
-        with locked(self.path):
-            clean(self.path)
+        with locked(self.path) as writable:
+            if writable:
+                clean(self.path)
             yield
 
     # ------------------------------------------------------------------------------ what it is about
