@@ -30,14 +30,15 @@ class RunWriter:
         self.prepared, self.logger, self.protocol = prepared, logger, protocol
         self.folder = prepared.planned.folder
 
-    def open_logger(self, logger: Logger) -> None:
-        """Open the chosen logger's run: grouped by experiment, the initializer as job type."""
+    def open_logger(self, logger: Logger, step: int) -> None:
+        """Open the chosen logger's run: grouped by experiment, the initializer as job type; what was learned from, once."""
         config, text = self.prepared.planned.config, self.prepared.text
         name, group, kind = config.title, config.experiment.name, config.init.name
         about = run_config(plain(config), text.text, self.prepared.token_names)
         self.logger = logger.open(self.folder.path, name, group, kind, about)
-        for what, picture in self.prepared.concept.shown.items():
-            self.logger.pictures(0, f"concept/{what}", [picture], [config.image])
+        if step == 0:
+            for what, picture in self.prepared.concept.shown.items():
+                self.logger.pictures(0, f"concept/{what}", [picture], [what])
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Measured values, true after so many updates."""

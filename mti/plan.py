@@ -99,7 +99,7 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
         lambda: located(config.model["_target_"]).check(config.model["path"], config.model.get("variant")),
         lambda: parts.build(config.dataset).check(config.image),
         lambda: _check_concept(config, parts),
-        lambda: parts.build(config.logger),
+        lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
     ):
         yield from _refusal(part)
     for name, node in config.metrics.items():

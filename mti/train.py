@@ -140,7 +140,7 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
         module = TextualInversion(model, [run.run for run in runs], start)
         for i, writer in enumerate(writers):
             writer.folder.resume(start)
-            writer.open_logger(parts.build(config.logger))
+            writer.open_logger(parts.build(config.logger), start)
             if start:
                 module.load_run_state(i, (writer.folder.load_state(start) or (0, {}))[1])
         if start:

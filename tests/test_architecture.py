@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {"types", "templates", "downloads", "images", "library_logging", "ranges", "weights", "concepts"}
+LEAVES = {"types", "errors", "files", "templates", "downloads", "images", "library_logging", "ranges", "weights", "concepts"}
 CORE = {"tokens", "loss", "noise", "outputs", "exports"}
 REPORT = {"report", "reporting", "dashboard"}
 ROOMS = {"models", "initializers", "perception", "metrics"}
