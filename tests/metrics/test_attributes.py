@@ -36,6 +36,7 @@ def said(text):
                 "background": "blue",
             },
         ),
+        ("İstanbul'da a Red {} ON THE BEACH", {"colour": "red", "place": "beach"}),
         ("{} is red", {}),
         ("the gold crown of a {}", {}),
         ("a redder {} on the beaches", {}),
