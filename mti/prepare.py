@@ -55,7 +55,7 @@ class Preparation:
         """The runs that can be trained: one whose picture or text is not to be had ends by itself."""
         described = isolated(runs, self._describe, fail)
         for planned, _ in described:
-            for node in (planned.config.captioner, planned.config.classifier, planned.config.segmenter):
+            for node in (planned.config.init.initializer, planned.config.segmenter):
                 getattr(self.parts.build(node), "release", lambda: None)()
         return [prepared for _, prepared in isolated([(run, *found) for run, found in described], self._encode, _fail)]
 
