@@ -92,7 +92,7 @@ def page(
                 "charts": list(enumerate(mine, len(panels))),
                 "small": any(chart.size == "small" for chart in mine),
                 "sheet": one.sheet and _sheet(one.sheet, number),
-                "tables": [own.pop(name) for name in AFTER.get(one.name, ()) if name in own],
+                "tables": [own.pop(name) for name in AFTER.get(one.charts, ()) if name in own],
             }
         )
         panels += mine
@@ -122,7 +122,7 @@ def page(
 
 
 FORMS = ((".png", "PNG"), (".pdf", "PDF, 6.9 in"), ("-column.pdf", "PDF, 3.3 in"))
-AFTER = {"loss": ("results", "paired", "calibration"), "steps_to_baseline": ("steps_to_baseline",)}
+AFTER = {"eval/mse": ("results", "paired", "calibration"), "steps_to_baseline": ("steps_to_baseline",)}
 """The tables that stand below a figure; the others stand at the end."""
 
 
