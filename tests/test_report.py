@@ -11,9 +11,6 @@ from PIL import Image
 from run_folders import begin, finish, sweep
 
 from mti.report import main, report
-from mti.reporting.collection import collect
-from mti.reporting.gallery import figures
-from mti.reporting.results import results
 
 ROOT = Path(__file__).parent.parent
 HOSTILE = "<img src=x onerror=alert(1)>\"'&${x} $\\frac{ \x1b[31m{{7*7}} </script>"
@@ -234,34 +231,6 @@ def test_nothing_that_a_stranger_writes_is_markup_or_a_path(tmp_path):
     assert len(page.of("script")) == 4
     assert any("<img src=x onerror=alert(1)>" in words for words in page.words)
     assert "\x1b" not in (out / "index.html").read_text() + (out / "summary.json").read_text()
-
-
-FILES = ["config.yaml", "summary.json", "metrics.csv", "text.json", "calibration.json", "record.json", "input.png"]
-
-
-@pytest.mark.parametrize("damage", ["halved", "emptied", "garbled", "missing", "folder"])
-def test_a_report_goes_on_whatever_file_of_one_run_is_damaged(tmp_path, damage):
-    sweep(tmp_path, images=("whole",), inits=("star",), seeds=(0,), pictures=True)
-    for name in FILES:
-        image = name.partition(".")[0]
-        folder = finish(tmp_path, image, "star", pictures=True, came={"command": "x"}).path
-        content = (folder / name).read_bytes()
-        (folder / name).unlink()
-        if damage == "folder":
-            (folder / name).mkdir()
-        elif damage != "missing":
-            cut = {"halved": content[: len(content) // 2], "emptied": b"", "garbled": bytes(range(255, 0, -1))}
-            (folder / name).write_bytes(cut[damage])
-    collection = collect(tmp_path)
-    assert "contact_sheet" in [one.name for one in figures(collection)]
-    found = results(collection)
-    assert "whole" in found["pictures"]
-    for name in FILES:
-        said = [line for line in found["problems"] if name in line and "\n" not in line]
-        optional = name in ("config.yaml", "calibration.json", "record.json", "input.png")
-        harmless = (damage == "missing" and optional) or (damage == "folder" and name == "config.yaml")
-        unfinished = damage == "missing" and name in ("summary.json", "metrics.csv")
-        assert said or harmless or unfinished, name
 
 
 @pytest.mark.parametrize(
