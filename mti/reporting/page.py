@@ -29,6 +29,7 @@ from mti.reporting.statistics import FEWEST
 from mti.reporting.tables import Interval, Table, Value, text
 
 HERE = Path(__file__).parent
+LONGEST_LEAD = 120  # characters of the series' names in the line below the title
 DARK = {
     **{"#6b7280": "#9ca3af", "#1d4ed8": "#60a5fa", "#d97706": "#f59e0b", "#dc2626": "#f87171"},
     **{"#059669": "#34d399", "#7c3aed": "#a78bfa", "#db2777": "#f472b6", "#0891b2": "#22d3ee"},
@@ -128,9 +129,11 @@ AFTER = {"eval/mse": ("results", "paired", "calibration"), "steps_to_baseline": 
 
 def lead(found: Mapping[str, Any]) -> str:
     """What was run, in a line."""
-    pictures, seeds = len(found["pictures"]), len(found["seeds"])
+    pictures, seeds, names = len(found["pictures"]), len(found["seeds"]), ", ".join(found["series"])
+    if len(names) > LONGEST_LEAD:
+        names = f"{len(found['series']):,} series"
     return (
-        f"{', '.join(found['series'])} · model {found['model']} · {pictures:,} picture{'s' * (pictures != 1)} · "
+        f"{names} · model {found['model']} · {pictures:,} picture{'s' * (pictures != 1)} · "
         f"{seeds} seed{'s' * (seeds != 1)} · {found['steps']:,} steps"
     )
 
