@@ -76,6 +76,15 @@ class Trainer:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """What a job of a multirun tells Hydra's sweeper, such as Optuna's."""
+
+    objective: str | None = None
+    step: Annotated[int | None, AtLeast(0)] = None
+    level: float | None = None
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What the results are filed under."""
 
@@ -116,6 +125,7 @@ class RunConfig:
     evaluation: Annotated[Evaluation, SHARED]
     personalization: Annotated[Personalization, SHARED]
     experiment: Experiment
+    sweep: Annotated[Sweep, INCIDENTAL] = field(default_factory=Sweep)
     seed: int = 0
     click: Literal["recorded"] | Points | None = "recorded"
     outside: Points | None = None

@@ -21,7 +21,17 @@ LAYERS = (
         "outputs",
         "loggers",
     },  # the method
-    {"record", "close", "callbacks", "plan", "prepare", "train", "executors", "command_line"},  # planning and training
+    {
+        "record",
+        "objective",
+        "close",
+        "callbacks",
+        "plan",
+        "prepare",
+        "train",
+        "executors",
+        "command_line",
+    },  # planning and training
     {"run", "generate"},  # the entries
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
