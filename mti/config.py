@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mti.templates import TEMPLATES
@@ -106,7 +106,7 @@ def check(configs: Sequence[DictConfig]) -> None:
 def _faults(config: DictConfig) -> Iterable[str]:
     training, evaluation = config.training, config.evaluation
     for part in (
-        lambda: get_class(config.model._target_).check(config.model.path, config.model.variant),
+        lambda: build(config.model).check(),
         lambda: build(config.dataset).check(str(config.image)),
         lambda: _check_initializer_at_hand(config),
     ):

@@ -44,7 +44,7 @@ def generate(config: DictConfig) -> Path:
     run: Any = OmegaConf.create(folder.read_config())
     embeddings, placeholder = folder.read_tokens()
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = build(run.model).to(device)
+    model = build(run.model).load().to(device)
     placeholders = range(len(model.embedding), len(model.embedding) + len(embeddings))
     pictures = draw_pictures(
         model,

@@ -78,7 +78,7 @@ def work(configs: Sequence[DictConfig]) -> None:
                 log.info("group %d of %d: %s; runs: %d", number, len(together), words, len(members))
             node = members[0].config.model
             try:
-                model = model if model[0] == node else (node, build(node))
+                model = model if model[0] == node else (node, build(node).load())
             except UserError as mistake:
                 if len(together) == 1:
                     raise

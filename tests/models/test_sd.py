@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from pathlib import Path
@@ -8,18 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from huggingface_hub import constants
-from omegaconf import OmegaConf
 from tiny import tiny_pipeline
 from transformers import CLIPTokenizer
 
-from mti.models.files import pipeline_files
 from mti.models.sd import StableDiffusion
 from mti.types import UserError
-from mti.weights import lacking
-
-CONF = Path(__file__).parents[2] / "conf" / "model"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def ids_of(model: StableDiffusion, *prompts: str) -> torch.Tensor:
@@ -31,7 +23,7 @@ def test_sizes_are_those_of_the_pipeline(tiny_sd: StableDiffusion) -> None:
     assert tiny_sd.prediction_type == "epsilon"
     assert tiny_sd.alphas_cumprod.shape == (1000,)
     assert tiny_sd.alphas_cumprod[0] == pytest.approx(1 - 0.00085)
-    assert tiny_sd.embedding.shape == (tiny_sd._text_encoder.config.vocab_size, 32)
+    assert tiny_sd.embedding.shape == (tiny_sd._encoders[0].config.vocab_size, 32)
 
 
 @pytest.mark.parametrize("text", ["", "a photo of a red teapot", "A *  weird, unknown word!"])
@@ -83,7 +75,7 @@ def test_gradients_reach_the_rows_alone(tiny_sd: StableDiffusion) -> None:
     assert embeddings.grad[0].abs().sum() > 0
     assert embeddings.grad[2].abs().sum() > 0
     assert embeddings.grad[1].abs().sum() == 0  # not in the prompt
-    for part in (tiny_sd._text_encoder, tiny_sd._vae, tiny_sd._unet):
+    for part in (*tiny_sd._encoders, tiny_sd._vae, tiny_sd._unet):
         assert not part.training
         assert not any(parameter.requires_grad or parameter.grad is not None for parameter in part.parameters())
 
@@ -131,72 +123,6 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, tiny_sd: StableDif
     assert not torch.equal(other.embedding, tiny_sd.embedding)
 
 
-# ------------------------------------------------------------------------------------- where weights are
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return tmp_path
-
-
-def cached(cache: Path, folder: Path) -> Path:
-    """Lay a pipeline out as the hub's cache does, with a tokenizer as old as that of Stable Diffusion."""
-    repository = cache / "models--org--tiny"
-    snapshot = repository / "snapshots" / COMMIT
-    shutil.copytree(folder, snapshot)
-    (snapshot / "tokenizer" / "tokenizer.json").unlink()
-    for weights in list(snapshot.glob("*/*.safetensors")):
-        weights.rename(weights.with_suffix(".fp16.safetensors"))
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    return snapshot
-
-
-@pytest.mark.parametrize("revision", [None, "main", COMMIT])
-def test_a_hub_name_loads_from_the_cache(
-    cache: Path, tiny_sd: StableDiffusion, tiny_sd_folder: Path, revision: str | None
-) -> None:
-    cached(cache, tiny_sd_folder)
-    model = StableDiffusion("org/tiny", name="tiny", variant="fp16", revision=revision)
-    assert torch.equal(model.embedding, tiny_sd.embedding)
-    assert model.token_ids("a photo of a cat *") == tiny_sd.token_ids("a photo of a cat *")
-
-
-def test_a_cache_that_lacks_a_file_is_named(cache: Path, tiny_sd_folder: Path) -> None:
-    (cached(cache, tiny_sd_folder) / "unet" / "config.json").unlink()
-    with pytest.raises(
-        UserError, match=r"=org/tiny: .*lacks unet/config\.json; .*cannot be reached.* `hf download org/tiny`"
-    ):
-        StableDiffusion("org/tiny", name="tiny", variant="fp16")
-
-
-@pytest.mark.parametrize("offline", [True, False])
-def test_without_weights_and_network_one_line_says_how_to_get_them(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
-) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"org/tiny .*cannot be reached.*`hf download org/tiny`.*model\.path=") as error:
-        StableDiffusion("org/tiny", name="tiny")
-    assert "\n" not in str(error.value)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
-        StableDiffusion.check(str(tmp_path / "nowhere"))
-
-
-def test_a_folder_that_lacks_files_is_named(tiny_sd_folder: Path, tmp_path: Path) -> None:
-    StableDiffusion.check(str(tiny_sd_folder))
-    with pytest.raises(UserError, match=r"lacks text_encoder/model\.fp16\.safetensors.*model\.variant=fp16"):
-        StableDiffusion.check(str(tiny_sd_folder), variant="fp16")
-    missing = lacking(tmp_path, pipeline_files(None))
-    assert "tokenizer/tokenizer.json or tokenizer/vocab.json" in missing
-    assert "tokenizer/tokenizer.json or tokenizer/merges.txt" in missing
-
-
 def test_weights_that_lack_a_tensor_are_refused(tiny_sd_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sd"
     shutil.copytree(tiny_sd_folder, folder)
@@ -211,14 +137,6 @@ def test_wrong_values_list_the_right_ones(tiny_sd_folder: Path) -> None:
         StableDiffusion(str(tiny_sd_folder), name="tiny", precision="int8")
     with pytest.raises(UserError, match=r"model\.resolution=30: expected a multiple of 8"):
         StableDiffusion(str(tiny_sd_folder), name="tiny", resolution=30)
-
-
-@pytest.mark.parametrize("config", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_config_fits_the_adapter(config: Path) -> None:
-    model = OmegaConf.load(config).model
-    assert model.pop("_target_") == "mti.models.sd.StableDiffusion"
-    assert model.name == config.stem
-    inspect.signature(StableDiffusion).bind(**model)
 
 
 def test_the_network_is_compiled_if_asked_for(tiny_sd_folder, monkeypatch):
