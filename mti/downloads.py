@@ -203,4 +203,3 @@ def _stays_inside(name: str) -> bool:
 
 def _storage(name: str) -> Path:
     return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=name, repo_type="model"))
-

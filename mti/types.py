@@ -41,6 +41,7 @@ class InitialText:
     raw: str  # as it came, before it was cleaned
     details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
     pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # what was looked at: "mask", "crop", "overlay"
+    embeddings: Float[Tensor, "num_vectors width"] | None = None  # to start from, instead of the text's own
 
 
 @runtime_checkable

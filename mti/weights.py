@@ -5,11 +5,13 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import pickle
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import constants
@@ -19,6 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from torch import nn
 
 from mti.downloads import fetch, fetch_from_hub, hub_snapshot
 from mti.types import UserError
@@ -209,6 +212,20 @@ def from_hub(path: str, files: ModelFiles, prefix: str = "", revision: str | Non
         raise UserError(
             f"{prefix}{path} cannot be downloaded: the hub {_explained(error)}; or give the folder of {files.kind}"
         ) from error
+
+
+def read_pickle(path: Path, device: str = "cpu") -> Any:
+    """The tensors in a `.pt`, `.bin` or `.ckpt`, in whatever dictionaries; no code is run.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is damaged, or holds something else too.
+    """
+    with torch.serialization.safe_globals([nn.ParameterDict]), path.open("rb") as file:
+        try:
+            return torch.load(file, map_location=device, weights_only=True)
+        except (pickle.UnpicklingError, EOFError, RuntimeError, LookupError, AttributeError, TypeError) as error:
+            raise ValueError("it is damaged, or holds more than weights, and nothing else is read") from error
 
 
 def missing_files(folder: Path, files: ModelFiles) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {"types", "ranges", "templates", "downloads", "images", "library_logging", "weights"}
+LEAVES = {"types", "ranges", "embeddings", "templates", "downloads", "images", "library_logging", "weights"}
 CORE = {"tokens", "loss", "noise", "outputs", "exports"}
 REPORT = {"report", "reporting", "dashboard"}
 ROOMS = {"models", "initializers", "perception", "metrics"}

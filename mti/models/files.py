@@ -168,7 +168,5 @@ class PipelineFolder:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"{self.folder / part / name} cannot be loaded as a {kind.__name__} ({reason})") from error
         if missing := report["missing_keys"]:
-            raise UserError(
-                f"{self.folder / part} lacks weights of its {kind.__name__}: {', '.join(sorted(missing))}"
-            )
+            raise UserError(f"{self.folder / part} lacks weights of its {kind.__name__}: {', '.join(sorted(missing))}")
         return network

@@ -23,7 +23,7 @@ class PlaceholderEmbedding(nn.Embedding):
         super().__init__(*table.weight.shape, padding_idx=table.padding_idx, _weight=table.weight)
         self.register_buffer("placeholders", table.weight.new_zeros(0, table.embedding_dim), persistent=False)
 
-    def forward(self, input: Int[Tensor, "..."]) -> Float[Tensor, "... width"]:
+    def forward(self, input: Int[Tensor, "*prompts"]) -> Float[Tensor, "*prompts width"]:
         """The embeddings of ids; gradients reach the placeholders alone."""
         beyond = input >= self.num_embeddings
         found = F.embedding(input.clamp(max=self.num_embeddings - 1), self.weight)

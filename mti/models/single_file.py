@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import nn
 from mti.library_logging import quiet_diffusers
 from mti.models.files import CLIP_TOKENIZER, SCHEDULER, read_json
 from mti.types import UserError
-from mti.weights import ModelFiles, Need, hub_need, missing_files, model_folder
+from mti.weights import ModelFiles, Need, hub_need, missing_files, model_folder, read_pickle
 
 CONFIGS = Path(__file__).parent / "configs"  # of the architectures, from their published numbers
 TOKENIZER = "openai/clip-vit-large-patch14"  # has the vocabulary of all of them
@@ -68,14 +67,13 @@ def weight_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as tensors:
                 return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-        state: Any = torch.load(file, map_location="meta", weights_only=True)
+        state = read_pickle(file, "meta")
         while isinstance(state, Mapping) and "state_dict" in state:
             state = state["state_dict"]
         return {name: tuple(getattr(tensor, "shape", ())) for name, tensor in dict(state).items()}
-    except (OSError, ValueError, TypeError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise UserError(
-            f"model.path={file} cannot be read as weights, and nothing but weights ({reason}): "
+            f"model.path={file} cannot be read as weights ({error}): "
             "download it again, as .safetensors where there is a choice"
         ) from error
 
