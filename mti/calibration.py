@@ -14,23 +14,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mti.evaluation import EvaluationProtocol, evaluation_loss, ids_of, measured
-from mti.types import Concept, LatentDiffusion, Metric, Posterior, UserError
+from mti.evaluation import evaluation_loss, ids_of, measured
+from mti.schema import Evaluation
+from mti.types import LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
 
 
 class Calibration:
     """Computes the levels of runs against one model; what two runs have in common is computed once."""
 
-    def __init__(self, model: LatentDiffusion, protocol: EvaluationProtocol, metrics: Mapping[str, Metric]):
+    def __init__(self, model: LatentDiffusion, evaluation: Evaluation, metrics: Mapping[str, Metric]):
         self.model = model
-        self.protocol = protocol
+        self.evaluation = evaluation
         self.metrics = metrics
         self._losses: dict[tuple[str, str], float] = {}
         self._floors: dict[str, dict[str, float]] = {}
 
     def levels(
         self,
-        concept: Concept,
+        concept: PreparedConcept,
         text: str,
         caption_of_another: str | None,
         pictures: Float[Tensor, "pictures 3 height width"],
@@ -49,17 +50,21 @@ class Calibration:
         if text is None:
             return None
         if (image, text) not in self._losses:
-            prompts: Sequence[str] = self.protocol.prompts if text else [""]
+            prompts: Sequence[str] = self.evaluation.prompts if text else [""]
             try:
-                ids = ids_of(self.model, prompts, self.model.token_ids(text), self.protocol.samples)
+                ids = ids_of(self.model, prompts, self.model.token_ids(text), self.evaluation.samples)
             except UserError:  # the text is too long
                 return None
             none = torch.zeros(0, self.model.embedding.shape[1], device=self.model.device)
-            self._losses[image, text] = evaluation_loss(self.model, self.protocol, image, posterior, ids, none)
+            self._losses[image, text] = evaluation_loss(self.model, self.evaluation, image, posterior, ids, none)
         return self._losses[image, text]
 
     def _floor(self, pictures: Tensor, posterior: Posterior) -> dict[str, float]:
         """Each picture against itself after encoding and decoding, averaged over the pictures."""
+        if not any(
+            getattr(metric, "prompt_set", "reconstruction") == "reconstruction" for metric in self.metrics.values()
+        ):
+            return {}
         decoded = self.model.decode(posterior.mean.to(self.model.device)).cpu()
         scores = [
             measured(self.metrics, "reconstruction", decoded[[i]], pictures[[i]], ["{}"]) for i in range(len(pictures))

@@ -3,73 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mti.loss import latent_diffusion_loss
 from mti.noise import evaluation_grid
 from mti.sampling import sample
+from mti.schema import Evaluation, Personalization
 from mti.tokens import encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Metric, Posterior
 
 Embeddings = Float[Tensor, "num_vectors width"]
 
 
-@dataclass(frozen=True)
-class Personalization:
-    """Pictures that put the learned thing elsewhere: into other places, materials, company."""
-
-    prompts: Sequence[str] = ()  # `{}` stands for the placeholders
-    steps: Sequence[int] = ()  # after how many updates
-    pictures: int = 4  # of each prompt
+VERSION = 3  # of the protocol; scores of different versions do not compare
 
 
-@dataclass(frozen=True)
-class EvaluationProtocol:
-    """How runs are evaluated; kept with every score, since scores compare only under the same protocol."""
+def reconstruction_prompts(evaluation: Evaluation) -> list[str]:
+    """The reconstruction prompt of each picture: the prompts take turns."""
+    return [evaluation.prompts[i % len(evaluation.prompts)] for i in range(evaluation.pictures)]
 
-    steps: Sequence[int]  # after how many updates, beside the last
-    prompts: Sequence[str]  # the reconstruction prompts; `{}` stands for the placeholders
-    samples: int  # (t, ε) pairs of the evaluation loss, shared out over the prompts
-    pictures: int  # generated at each evaluated step, shared out over the prompts
-    num_inference_steps: int  # of DDIM
-    guidance_scale: float  # classifier-free guidance scale
-    batch_size: int  # of the U-Net while evaluating; changes memory and speed, not results
-    personalization: Personalization = field(default_factory=Personalization)
-    version: int = 2
 
-    @property
-    def reconstruction(self) -> list[str]:
-        """The reconstruction prompt of each picture: the prompts take turns."""
-        return [self.prompts[i % len(self.prompts)] for i in range(self.pictures)]
-
-    def record(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
-        """What is kept with the scores, JSON-serialisable: the protocol, and what the metrics say of themselves."""
-        about = {name: dict(getattr(metric, "record", {})) for name, metric in metrics.items()}
-        return {**asdict(self), "sampler": "DDIM", "metrics": about}
+def protocol_record(
+    evaluation: Evaluation, personalization: Personalization, metrics: Mapping[str, Metric], model: LatentDiffusion
+) -> dict[str, Any]:
+    """What is kept with the scores, JSON-serialisable: how they were measured, and by which metrics."""
+    about = {name: getattr(metric, "record", dict)() for name, metric in metrics.items()}
+    how = {**asdict(evaluation), "personalization": asdict(personalization)}
+    return {**how, "version": VERSION, "metrics": about, "precision": model.precision}
 
 
 def measured(
     metrics: Mapping[str, Metric],
-    kind: str,
+    prompt_set: str,
     generated: Float[Tensor, "generated 3 height width"],
     reference: Float[Tensor, "reference 3 height width"],
     prompts: Sequence[str],
+    mask: Bool[Tensor, "reference height width"] | None = None,
 ) -> dict[str, float]:
-    """The scores of all metrics that judge this kind of pictures, "reconstruction" or "personalization".
+    """The scores of all metrics of a set of prompts, "reconstruction" or "personalization".
 
     A metric's value for each picture becomes two: the mean `eval/<name>`, and the standard deviation over
-    pictures `eval/<name>_std` (of a sample; left out for a single picture).
+    pictures `eval/<name>_std` (of a sample; left out for a single picture). The mask is True on the thing.
     """
     scores: dict[str, float] = {}
     for metric in metrics.values():
-        if getattr(metric, "prompt_set", "reconstruction") != kind:
+        if getattr(metric, "prompt_set", "reconstruction") != prompt_set:
             continue
-        for name, value in metric(generated, reference, prompts).items():
+        more: Any = {"mask": mask} if getattr(metric, "wants_mask", False) else {}
+        for name, value in metric(generated, reference, prompts, **more).items():
             if isinstance(value, Tensor) and value.numel() > 1:
                 scores[f"eval/{name}_std"] = value.std().item()
             scores[f"eval/{name}"] = value.mean().item() if isinstance(value, Tensor) else value
@@ -84,20 +70,20 @@ def ids_of(model: LatentDiffusion, prompts: Sequence[str], placeholders: Sequenc
 
 def evaluation_loss(
     model: LatentDiffusion,
-    protocol: EvaluationProtocol,
+    evaluation: Evaluation,
     image: str,
     posterior: Posterior,
     ids: Tensor,
     embeddings: Embeddings,
 ) -> float:
     """`evaluation_losses` of a single run."""
-    return evaluation_losses(model, protocol, [image], [posterior], ids, embeddings)[0]
+    return evaluation_losses(model, evaluation, [image], [posterior], ids, embeddings)[0]
 
 
 @torch.no_grad()
 def evaluation_losses(
     model: LatentDiffusion,
-    protocol: EvaluationProtocol,
+    evaluation: Evaluation,
     images: Sequence[str],
     posteriors: Sequence[Posterior],
     ids: Int[Tensor, "runs_samples context"],
@@ -108,13 +94,13 @@ def evaluation_losses(
     `ids` holds a padded prompt for each of the grid's samples, run after run. The latents are the posterior's
     means; several pictures take turns. The U-Net's batches are full, whatever run their samples are of.
     """
-    timesteps, which = len(model.alphas_cumprod), torch.arange(protocol.samples)
-    grids = [evaluation_grid(image, protocol.samples, timesteps, model.latent_shape) for image in images]
+    timesteps, which = len(model.alphas_cumprod), torch.arange(evaluation.samples)
+    grids = [evaluation_grid(image, evaluation.samples, timesteps, model.latent_shape) for image in images]
     latents = [posterior.mean.cpu()[which % len(posterior.mean)] for posterior in posteriors]
     times, noises = (torch.cat(parts) for parts in zip(*grids, strict=True))
-    text, prompt = encode_distinct(model, ids, embeddings, protocol.batch_size)
+    text, prompt = encode_distinct(model, ids, embeddings, evaluation.batch_size)
     z_0, losses = torch.cat(latents), []
-    for part in torch.arange(len(ids)).split(protocol.batch_size):
+    for part in torch.arange(len(ids)).split(evaluation.batch_size):
         z, t, eps = (tensor[part].to(model.device) for tensor in (z_0, times, noises))
         losses.append(latent_diffusion_loss(model, z, text[prompt[part]], t, eps))
     return torch.cat(losses).view(len(images), -1).mean(dim=1).tolist()
@@ -126,15 +112,23 @@ def draw_pictures(
     noise: Float[Tensor, "pictures c h w"],
     ids: Int[Tensor, "pictures context"],
     embeddings: Embeddings,
-    *,
-    num_inference_steps: int,
-    guidance_scale: float,
-    batch_size: int,
+    how: Evaluation,
+    negative_prompt: str = "",
 ) -> Float[Tensor, "pictures 3 height width"]:
-    """Pictures in [-1, 1] for padded prompts, each from its own initial noise, on the CPU."""
-    text, prompt = encode_distinct(model, ids, embeddings, batch_size)
-    empty = model.encode_text(torch.tensor([model.with_special_tokens([])], device=model.device), embeddings)
+    """Pictures in [-1, 1] for padded prompts, each from its own initial noise, on the CPU.
+
+    Sampler, steps, guidance and batch size are those of `how`; guidance leads away from the negative prompt.
+    """
+    text, prompt = encode_distinct(model, ids, embeddings, how.batch_size)
+    away = torch.tensor([prompt_ids(model, negative_prompt, [])], device=model.device)
     latents = sample(
-        model, text[prompt], empty, noise.to(model.device), num_inference_steps, guidance_scale, batch_size
+        model,
+        text[prompt],
+        model.encode_text(away, embeddings),
+        noise.to(model.device),
+        how.num_inference_steps,
+        how.guidance_scale,
+        how.batch_size,
+        how.sampler,
     )
-    return torch.cat([model.decode(part).cpu() for part in latents.split(batch_size)])
+    return torch.cat([model.decode(part).cpu() for part in latents.split(how.batch_size)])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
-from mti.types import UserError
+from mti.files import DamagedFile, read_bytes, write_bytes
 
 
 def save_tokens(path: Path, embeddings: Float[Tensor, "num_vectors width"], placeholder: str) -> None:
@@ -18,26 +17,28 @@ def save_tokens(path: Path, embeddings: Float[Tensor, "num_vectors width"], plac
 
     `pipe.load_textual_inversion(path)` reads it, and then a prompt's `placeholder` stands for all the embeddings.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    save_file({placeholder: embeddings.detach().float().cpu().contiguous()}, draft)
-    os.replace(draft, path)
+    write_bytes(Path(path), save({placeholder: embeddings.detach().float().cpu().contiguous()}))
 
 
 def load_tokens(path: Path) -> tuple[Float[Tensor, "num_vectors width"], str]:
     """The embeddings that `save_tokens` or diffusers' training scripts wrote, and their placeholder.
 
     Raises:
-        UserError: the file is not of that form.
+        DamagedFile: the file is not of that form.
     """
+    path, remedy = Path(path), "give a file of learned tokens"
     try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read as safetensors ({error}): give a file of learned tokens") from error
-    if len(tensors) != 1 or next(iter(tensors.values())).ndim not in (1, 2):
-        raise UserError(
-            f"{path} holds {', '.join(tensors) or 'nothing'}: expected one placeholder with its [num_vectors, width]"
+        tensors = load(read_bytes(path, remedy))
+    except (SafetensorError, ValueError) as error:
+        raise DamagedFile(path, f"cannot be read as safetensors ({error})", remedy) from None
+    if len(tensors) != 1 or not _are_embeddings(next(iter(tensors.values()))):
+        held = (
+            f"holds {', '.join(sorted(tensors)) or 'nothing'}: expected one placeholder with its [num_vectors, width]"
         )
+        raise DamagedFile(path, held, remedy)
     ((placeholder, embeddings),) = tensors.items()
     return embeddings.float().reshape(-1, embeddings.shape[-1]), placeholder
+
+
+def _are_embeddings(tensor: Tensor) -> bool:
+    return tensor.ndim in (1, 2) and tensor.numel() > 0 and tensor.is_floating_point() and bool(tensor.isfinite().all())

@@ -1,79 +1,187 @@
-"""Pictures from learned tokens: `python -m mti.generate run=outputs/… prompt="a photo of {} on the beach"`."""
+"""Pictures from learned tokens: `python -m mti.generate run=outputs/… prompt="a photo of {} on the beach"`.
+
+A run folder is data: it names its model and how it was evaluated. The model's class comes from the receiver's own
+configuration, and nothing of the folder is resolved or instantiated.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import logging
 import re
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from mti.command_line import command
+from mti.errors import UserError
+from mti.schema import Evaluation, Generate, checked, raise_together
+from mti.templates import SLOT
+from mti.typed import HYDRAS_OWN, convert, part, written
+
+if TYPE_CHECKING:
+    from mti.outputs import RunFolder
+
 log = logging.getLogger("mti")
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="generate")
+@command("generate")
 def main(config: DictConfig) -> None:
     """Generate, write every picture and a grid of them, and say where they are."""
-    from mti.types import UserError
-
-    try:
-        log.info("%s", generate(config))
-    except UserError as mistake:
-        print(f"mti: {mistake}", file=sys.stderr)
-        sys.exit(2)
+    wanted, faults = checked(config, Generate)
+    raise_together(faults)
+    if wanted:
+        log.info("%s", generate(wanted))
 
 
-def generate(config: DictConfig) -> Path:
-    """Draw the pictures; the file of their grid, beside which the single pictures lie.
+def generate(wanted: Generate) -> Path:
+    """Draw the pictures; the file of their grid, beside which the single pictures and request.json lie.
 
-    Raises `UserError` for a folder without learned tokens, and for a prompt that is too long.
+    Raises:
+        UserError: a folder holds no learned tokens, the prompt has no place for them or is too long, the model is
+            not to be had, or the output folder holds something else.
     """
     import torch  # here, as --help need not wait for it
 
-    from mti.config import build
-    from mti.evaluation import draw_pictures, ids_of
-    from mti.figures import grid
+    from mti.evaluation import draw_pictures
     from mti.images import to_pil
     from mti.noise import initial_latents
     from mti.outputs import RunFolder
+    from mti.parts import Parts
+    from mti.tokens import slotted_ids
 
-    folder = RunFolder(Path(config.run))
-    run: Any = OmegaConf.create(folder.read_config())
-    embeddings, placeholder = folder.read_tokens()
-    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = build(run.model).load().to(device)
-    placeholders = range(len(model.embedding), len(model.embedding) + len(embeddings))
+    folders = [
+        RunFolder(Path(one).expanduser()) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)
+    ]
+    learned = [folder.read_tokens(wanted.step) for folder in folders]
+    run = begun(folders[0])
+    how = evaluated_with(run, wanted)
+    prompts = [wanted.prompt] if wanted.prompt is not None else how.prompts
+    for prompt in prompts:
+        check_slots(prompt, len(folders))
+    device = torch.device(wanted.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = Parts().build(model_of(run, wanted.model, folders[0])).load().to(device)
+    embeddings = torch.cat([rows for rows, _ in learned])
+    if embeddings.shape[1] != model.embedding.shape[1]:
+        raise UserError(
+            f"{folders[0].path} has tokens of width {embeddings.shape[1]}, and {model.name} takes "
+            f"{model.embedding.shape[1]}: give the model that they were learned for, model=…"
+        )
+    placeholders, start = [], len(model.embedding)
+    for rows, _ in learned:
+        placeholders.append(list(range(start, start + len(rows))))
+        start += len(rows)
+    count = wanted.pictures or how.pictures or 1
+    seed = wanted.seed if wanted.seed is not None else int(run.get("seed", 0))
+    ids = [slotted_ids(model, prompts[i % len(prompts)], placeholders) for i in range(count)]
     pictures = draw_pictures(
         model,
-        initial_latents(config.seed, placeholder, config.pictures, model.latent_shape),
-        ids_of(model, [config.prompt], placeholders, config.pictures),
+        initial_latents(seed, concept_name(folders[0]), count, model.latent_shape),
+        torch.tensor(ids, device=device),
         embeddings.to(device),
-        num_inference_steps=config.num_inference_steps,
-        guidance_scale=config.guidance_scale,
-        batch_size=config.batch_size,
+        how,
+        wanted.negative_prompt,
     )
-    name = re.sub(r"\W+", "_", config.prompt.replace("{}", placeholder)).strip("_")
-    output = Path(config.output or folder.path / "generated" / f"{name[:80]}_s{config.seed}")
-    output.mkdir(parents=True, exist_ok=True)
-    images = [to_pil(picture) for picture in pictures]
-    for i, image in enumerate(images):
-        image.save(output / f"{i}.png")
-    grid(images, columns=4).save(output / "grid.png")
-    return output / "grid.png"
+    request = {
+        "runs": [str(folder.path) for folder in folders],
+        "prompts": prompts,
+        "negative_prompt": wanted.negative_prompt,
+        "pictures": count,
+        "seed": seed,
+        "step": wanted.step,
+        "sampler": how.sampler,
+        "num_inference_steps": how.num_inference_steps,
+        "guidance_scale": how.guidance_scale,
+        "model": model.name,
+        "precision": model.precision,
+    }
+    names = [placeholder for _, placeholder in learned]
+    return write([to_pil(picture) for picture in pictures], request, names, wanted.output)
 
 
-def quoted(argument: str) -> str:
-    """A command-line override, a prompt in quotes: Hydra's grammar takes a bare {} for a dictionary."""
-    key, _, value = argument.partition("=")
-    if key != "prompt" or value[:1] in ("'", '"'):
-        return argument
-    escaped = value.replace("'", r"\'")
-    return f"prompt='{escaped}'"
+def begun(folder: RunFolder) -> dict[str, Any]:
+    """What a run folder says of its run, as plain data."""
+    config = folder.read_config()
+    if not isinstance(config.get("evaluation"), Mapping) or not isinstance(config.get("model"), Mapping):
+        raise UserError(f"{folder.path}/config.yaml says nothing of model and evaluation: give the folder of a run")
+    return config
+
+
+def concept_name(folder: RunFolder) -> str:
+    """The name that a run's noise is drawn by."""
+    concept = (folder.read_record() or {}).get("concept")
+    return str(concept["name"]) if isinstance(concept, Mapping) and "name" in concept else folder.read_tokens()[1]
+
+
+def evaluated_with(run: Mapping[str, Any], wanted: Generate) -> Evaluation:
+    """The run's own settings of evaluation, with those in their place that were asked for."""
+    faults: list[str] = []
+    how = convert(run["evaluation"], Evaluation, "evaluation", faults)
+    raise_together(f"the run's config.yaml: {fault}" for fault in faults)
+    names = ("sampler", "num_inference_steps", "guidance_scale", "batch_size")
+    given = {name: getattr(wanted, name) for name in names if getattr(wanted, name) is not None}
+    return dataclasses.replace(how, **given)
+
+
+def model_of(run: Mapping[str, Any], choice: str | None, folder: RunFolder) -> Mapping[str, Any]:
+    """The node of a run's model: the receiver's own choice of that name, with the settings that the run names."""
+    own = choice is None
+    if choice is None:
+        choices = run.get("choices")
+        choice = str(choices.get("model", "")) if isinstance(choices, Mapping) else ""
+    if not re.fullmatch(r"[\w-]+", choice):
+        raise UserError(f"{folder.path} does not name a choice of conf/model: give one, model=pocket")
+    try:
+        node: Any = OmegaConf.to_container(hydra.compose("run", [f"model={choice}"]).model, resolve=True)
+    except hydra.errors.HydraException:
+        raise UserError(f"conf/model has no {choice}, which {folder.path} was made with: give model=…") from None
+    if own:
+        node |= {key: one for key, one in run["model"].items() if key in node and key not in HYDRAS_OWN}
+    faults: list[str] = []
+    checked_node = part(node, "model", faults)
+    raise_together(f"{folder.path}: {fault}" for fault in faults)
+    return checked_node or {}
+
+
+def check_slots(prompt: str, runs: int) -> None:
+    """Raise a `UserError` unless a prompt has a place for the tokens of every run."""
+    slots = prompt.count(SLOT)
+    if not slots:
+        raise UserError(f"prompt={written(prompt)}: there is no {SLOT} in it, where the learned tokens go")
+    if runs > 1 and slots != runs:
+        raise UserError(f"prompt={written(prompt)} has {slots} {SLOT}, and run names {runs}: give each run its own")
+
+
+def write(pictures: Sequence[Any], request: Mapping[str, Any], placeholders: Sequence[str], output: str | None) -> Path:
+    """Keep the pictures, their grid and the request in a folder that holds nothing else."""
+    from mti.figures import grid
+    from mti.outputs import atomic, safe_name
+
+    text = json.dumps(request, indent=2, ensure_ascii=False)
+    words = str(request["prompts"][0])
+    for placeholder in placeholders:
+        words = words.replace(SLOT, placeholder.strip("<>"), 1)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    name = f"{safe_name(words.replace(' ', '_'), 80)}-s{request['seed']}-{digest}"
+    folder = Path(output).expanduser() if output else Path(request["runs"][0]) / "generated" / name
+    kept = folder / "request.json"
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or kept.is_file())):
+        raise UserError(f"output={folder} holds something else than an earlier request: name another folder")
+    if output and kept.is_file() and kept.read_text("utf-8") != text:
+        raise UserError(f"output={folder} holds the pictures of another request: name another folder, or delete it")
+    with atomic(folder) as draft:
+        draft.mkdir()
+        for i, picture in enumerate(pictures):
+            picture.save(draft / f"{i}.png")
+        grid(pictures, columns=4).save(draft / "grid.png")
+        (draft / "request.json").write_text(text, "utf-8")
+    return folder / "grid.png"
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     main()

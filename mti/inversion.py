@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from mti.loss import latent_diffusion_loss
 from mti.noise import TrainingDraw, training_draw
+from mti.schema import Training
+from mti.templates import TEMPLATES
 from mti.tokens import PlaceholderTable, encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Posterior
 
@@ -26,11 +28,9 @@ class Run:
     image: str  # names the concept in all draws of chance
     seed: int
     token_ids: Sequence[int]  # of the initial text
-    templates: Sequence[str]
     posteriors: Sequence[Posterior]  # of the pictures: as they are and, to flip at random, mirrored too
-    learning_rate: float
-    weight_decay: float = 0.0
-    max_grad_norm: float | None = None
+    training: Training
+    start: Float[Tensor, "num_vectors width"] | None = None  # embeddings to start from; None: those of the text
 
 
 class TextualInversion(pl.LightningModule):
@@ -41,19 +41,24 @@ class TextualInversion(pl.LightningModule):
     their last good state.
     """
 
-    def __init__(self, model: LatentDiffusion, runs: Sequence[Run], batch_size: int, start: int = 0):
+    def __init__(self, model: LatentDiffusion, runs: Sequence[Run], start: int = 0):
         super().__init__()
         self._frozen = (model,)  # a tuple hides the model from Lightning
         self.runs = list(runs)
-        self.batch_size = batch_size
-        self.table = PlaceholderTable(model, [run.token_ids for run in runs])
+        self.batch_size = runs[0].training.batch_size  # shared by all
+        self.table = PlaceholderTable(model, [run.token_ids if run.start is None else run.start for run in runs])
         self.step = start  # updates done
         self.losses = [float("nan")] * len(self.runs)  # of each run's latest batch
         self.failures: dict[int, str] = {}
         self._good = [embeddings.detach().clone() for embeddings in self.table.embeddings]
         self._moments: dict[int, dict[str, Tensor]] = {}
         self._templates = [
-            torch.tensor([prompt_ids(model, template, self.table.placeholders(i)) for template in run.templates])
+            torch.tensor(
+                [
+                    prompt_ids(model, template, self.table.placeholders(i))
+                    for template in TEMPLATES[run.training.templates]
+                ]
+            )
             for i, run in enumerate(runs)
         ]
 
@@ -94,7 +99,7 @@ class TextualInversion(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW with a parameter group per run, going on where a loaded run state left it."""
         optimizer = torch.optim.AdamW(
-            {"params": [embeddings], "lr": run.learning_rate, "weight_decay": run.weight_decay}
+            {"params": [embeddings], "lr": run.training.learning_rate, "weight_decay": run.training.weight_decay}
             for run, embeddings in zip(self.runs, self.table.embeddings, strict=True)
         )
         for i, moments in self._moments.items():
@@ -108,8 +113,8 @@ class TextualInversion(pl.LightningModule):
         for i, (run, embeddings) in enumerate(zip(self.runs, self.table.embeddings, strict=True)):
             if i in self.failures:
                 embeddings.grad = None
-            elif run.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_([embeddings], run.max_grad_norm)
+            elif run.training.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_([embeddings], run.training.max_grad_norm)
 
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         """Update, take back an update that left a run's embeddings not finite, and count the step."""
@@ -142,7 +147,7 @@ class TextualInversion(pl.LightningModule):
         for i, good in zip(runs, finite.tolist(), strict=True):
             if not good:
                 self.failures[i] = (
-                    f"non-finite {what} at step {self.step} (learning rate {self.runs[i].learning_rate:g}): "
+                    f"non-finite {what} at step {self.step} (learning rate {self.runs[i].training.learning_rate:g}): "
                     "the embeddings before it are kept; try a lower learning rate or training.max_grad_norm=1"
                 )
         return finite

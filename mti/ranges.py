@@ -9,12 +9,12 @@ from dataclasses import dataclass
 class AtLeast:
     """A number that is not below the bound."""
 
-    bound: float
+    bound: int | float
 
     def __str__(self) -> str:
         return f"of at least {self.bound:g}"
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: int | float) -> bool:
         """Whether a value is in the range."""
         return value >= self.bound
 
@@ -23,12 +23,12 @@ class AtLeast:
 class Above:
     """A number that is above the bound."""
 
-    bound: float
+    bound: int | float
 
     def __str__(self) -> str:
         return f"above {self.bound:g}"
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: int | float) -> bool:
         """Whether a value is in the range."""
         return value > self.bound
 
@@ -37,13 +37,13 @@ class Above:
 class Between:
     """A number from the lower bound to the upper one, both included."""
 
-    lower: float
-    upper: float
+    lower: int | float
+    upper: int | float
 
     def __str__(self) -> str:
         return f"from {self.lower:g} to {self.upper:g}"
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: int | float) -> bool:
         """Whether a value is in the range."""
         return self.lower <= value <= self.upper
 

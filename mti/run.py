@@ -1,52 +1,126 @@
 """Textual inversion from the command line: `python -m mti.run init=caption image=teapot`.
 
-A single run is a list of one; with `-m`, the fused launcher hands a whole list to the same function.
+A single run is a list of one; with `-m`, the fused launcher hands a whole list to the same function:
+plan, prepare, train and close, each in the file of that name.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
+
+from mti.command_line import command
+from mti.errors import UserError
+from mti.schema import RunConfig, checked, groups, raise_together
+
+log = logging.getLogger("mti")
+
+Executor = Callable[[Sequence[RunConfig]], None]
+"""Has runs trained by other processes, and waits for them; see `mti.executors`."""
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="run")
+@command("run")
 def main(config: DictConfig) -> None:
     """Train one run."""
-    start([prepared(config)])
+    start([typed(config)])
 
 
-def prepared(config: DictConfig) -> DictConfig:
-    """A run's own configuration, its folder filled in. Hydra's current configuration must be the run's."""
-    from mti.config import run_folder
+def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
+    """A run as its configuration, or all that is wrong with it. Hydra's current configuration must be the run's."""
+    from mti.plan import placed  # torch and its company, which --help need not wait for
 
-    OmegaConf.set_struct(config, False)
-    config.pop("hydra", None)
-    config.folder = str(run_folder(config, HydraConfig.get().overrides.task))
-    return config
+    about = HydraConfig.get()
+    os.chdir(about.runtime.cwd)  # whatever hydra.job.chdir says: every run has a folder of its own
+    with open_dict(config):
+        config.pop("hydra", None)
+        config.overrides = list(about.overrides.task)
+        config.choices = {key: choice for key, choice in about.runtime.choices.items() if not key.startswith("hydra/")}
+    found, faults = checked(config, RunConfig)
+    return (placed(found) if found else None), faults
 
 
-def start(configs: Sequence[DictConfig], spread: Any = None) -> None:
-    """Train all runs, here or as `spread` has it.
+def start(runs: Sequence[tuple[RunConfig | None, list[str]]], executor: Executor | None = None) -> None:
+    """Train all runs; ends the process with 1 if one of them failed, and as a shell would if it was told to stop."""
+    from mti.termination import TERMINATION, Terminated
 
-    Ends the process with 1 if one of them failed, and with 2 for a mistake of the user's.
-    """
-    from mti.training import invert  # torch and its company, which --help need not wait for
-    from mti.types import UserError
-
+    raise_together(fault for _, faults in runs for fault in faults)
     try:
-        good = invert(configs, spread)
-    except UserError as mistake:
-        print("\n".join(f"mti: {line}" for line in str(mistake).splitlines()), file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit("mti: interrupted; the same command goes on from the last checkpoints")
+        with TERMINATION.handled():
+            good = run_all([config for config, _ in runs if config], executor)
+    except Terminated as stopped:
+        print("mti: stopped; the same command goes on from the last checkpoints", file=sys.stderr)
+        sys.exit(stopped.exit_code)
     if not good:
         sys.exit(1)
+
+
+def run_all(configs: Sequence[RunConfig], executor: Executor | None = None) -> bool:
+    """Train, evaluate and write every run that is not finished yet; whether all of them ended well.
+
+    Raises:
+        UserError: something is wrong with the configurations.
+    """
+    from mti.callbacks.progress import closing_table
+    from mti.parts import Parts
+    from mti.plan import check, closing_row
+
+    parts = Parts()
+    check(configs, parts)
+    refused: dict[str, str] = {}
+    if executor:
+        executor(configs)
+    else:
+        refused = run_pending(configs, parts)
+    if len(refused) == len(configs):
+        sys.exit(2)
+    rows = [closing_row(config, refused) for config in configs]
+    closing_table(rows)
+    return all(row["status"] == "finished" for row in rows)
+
+
+def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
+    """Do all that is left to do of checked configurations in this process, group by group of what they share.
+
+    Returns the folders of the runs that could not be begun, with the reasons.
+    """
+    from mti.close import fail
+    from mti.plan import opened
+    from mti.prepare import Preparation
+    from mti.train import device_of, train
+
+    refused: dict[str, str] = {}
+    waiting = []
+    with ExitStack() as locks:
+        for config in configs:
+            try:
+                waiting += [run] if (run := opened(config, parts, locks)) else []
+            except UserError as error:
+                refused[str(config.folder)] = str(error)
+                log.error("%s", error)
+        together = groups([run.config for run in waiting])
+        for number, (words, indices) in enumerate(together, 1):
+            members = [waiting[i] for i in indices]
+            if len(together) > 1:
+                log.info("group %d of %d: %s; runs: %d", number, len(together), words, len(members))
+            config = members[0].config
+            log.info("loading %s", config.model.get("name", "the model"))
+            try:
+                model = parts.build(config.model).load().to(device_of(config.trainer))
+            except UserError as mistake:
+                for run in members:
+                    fail(run, str(mistake))
+                continue
+            train(Preparation(model, parts)(members), model, parts)
+            if number < len(together) and config.model != waiting[together[number][1][0]].config.model:
+                parts.forget(config.model)
+    return refused
 
 
 if __name__ == "__main__":

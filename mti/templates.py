@@ -6,6 +6,9 @@ ldm/data/personalized.py); `{}` stands for the placeholders.
 
 from __future__ import annotations
 
+SLOT = "{}"
+"""Where the placeholders go in a prompt."""
+
 OBJECT = (
     "a photo of a {}",
     "a rendering of a {}",

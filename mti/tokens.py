@@ -8,22 +8,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mti.templates import SLOT
 from mti.types import LatentDiffusion, UserError
-
-SLOT = "{}"
 
 
 class PlaceholderTable(nn.Module):
     """The trainable embeddings of a list of runs: one small fp32 parameter per run.
 
-    Each placeholder starts as a copy of one token's row of the run's initial text. Its id lies after
-    the frozen vocabulary, the runs one after the other; so no run's prompt can name another's embeddings.
+    Each placeholder starts as a copy of one token's row of the run's initial text, or as it is given. Its id lies
+    after the frozen vocabulary, the runs one after the other; so no run's prompt can name another's embeddings.
     """
 
-    def __init__(self, model: LatentDiffusion, token_ids: Sequence[Sequence[int]]):
+    def __init__(
+        self, model: LatentDiffusion, starts: Sequence[Sequence[int] | Float[Tensor, "num_vectors width"]]
+    ) -> None:
         super().__init__()
         table = model.embedding.detach().float()
-        self.embeddings = nn.ParameterList([table[list(ids)].clone() for ids in token_ids])
+        rows = [start.to(table) if isinstance(start, Tensor) else table[list(start)] for start in starts]
+        self.embeddings = nn.ParameterList([row.clone() for row in rows])
         self._vocabulary = len(table)
 
     def placeholders(self, run: int) -> list[int]:
@@ -43,14 +45,20 @@ def prompt_ids(model: LatentDiffusion, prompt: str, placeholders: Sequence[int])
 
     Raises `UserError` if the prompt does not fit the model's context: it is refused, never cut.
     """
+    return slotted_ids(model, prompt, [placeholders])
+
+
+def slotted_ids(model: LatentDiffusion, prompt: str, placeholders: Sequence[Sequence[int]]) -> list[int]:
+    """The same with the placeholders of several runs, which take turns in the places of `{}`."""
     first, *rest = prompt.split(SLOT)
     ids = model.token_ids(first)
-    for part in rest:
-        ids += [*placeholders, *model.token_ids(part)]
+    for i, part in enumerate(rest):
+        ids += [*placeholders[i % len(placeholders)], *model.token_ids(part)]
     room = model.context_length - 2
     if len(ids) > room:
+        counts = ", ".join(str(len(ones)) for ones in placeholders)
         raise UserError(
-            f"the prompt {prompt!r} has {len(ids)} tokens with {len(placeholders)} placeholders for each {SLOT}, "
+            f"the prompt {prompt!r} has {len(ids)} tokens with {counts} placeholders for each {SLOT}, "
             f"and {model.name} takes {room}: shorten the prompt or the initial text"
         )
     return model.with_special_tokens(ids)

@@ -15,12 +15,10 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from mti.errors import UserError as UserError
+
 Tokenize = Callable[[str], list[str]]
 """A text to the names of its tokens under the diffusion model's own tokenizer, without begin and end."""
-
-
-class UserError(Exception):
-    """A mistake of the user's: one line that says what was given, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,22 @@ class Concept:
     name: str
     pictures: tuple[Path, ...]
     recorded: Mapping[str, str] = field(default_factory=dict)  # "class" and "caption", as in table A.1
+    click: tuple[float, float] | None = None  # recorded: on the thing, in the first picture's own pixels
+    skipped: Mapping[str, str] = field(default_factory=dict)  # files of its folder that are not used, and why
+
+
+@dataclass(frozen=True)
+class PreparedConcept:
+    """A concept as it is described, trained on and judged against: the same for every initializer."""
+
+    name: str
+    recorded: Mapping[str, str]
+    pictures: tuple[Image.Image, ...]  # RGB squares, one for each picture of the concept
+    described: Image.Image  # what classifier and captioner look at: the picture, or the thing cut out of it
+    mask: Image.Image | None = None  # of the clicked thing in the first square, in its pixels; mode "1"
+    on_white: bool = False  # whether everything but the thing is white in `described`
+    details: Mapping[str, Any] = field(default_factory=dict)  # how it was prepared, JSON-serialisable
+    shown: Mapping[str, Image.Image] = field(default_factory=dict)  # to be kept: "square", "mask", "crop", "overlay"
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class InitialText:
     source: str  # "fixed", "given", "recorded", or the name of the model that looked at the picture
     raw: str  # as it came, before it was cleaned
     details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
-    pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # what was looked at: "mask", "crop", "overlay"
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # kept beside it: "mask", "crop", "overlay"
     embeddings: Float[Tensor, "num_vectors width"] | None = None  # to start from, instead of the text's own
 
 
@@ -48,11 +62,14 @@ class InitialText:
 class Initializer(Protocol):
     """Chooses the initial text of a concept.
 
-    It may have a method `check(concept)` that raises a `UserError` for what can be known to go wrong
-    before any weights are loaded.
+    It may have
+
+    - `check(concept)`, which raises a `UserError` for what can be known of a `Concept` to go wrong before any
+      weights are loaded;
+    - `release()`, which lets go of the weights of the models that it asked.
     """
 
-    def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText:
+    def __call__(self, concept: PreparedConcept, tokenize: Tokenize) -> InitialText:
         """The text; `tokenize` is the diffusion model's."""
         ...
 
@@ -74,21 +91,29 @@ class Perception(Protocol):
         """What the model sees."""
         ...
 
+    def release(self) -> None:
+        """Let go of the weights; the next call loads them again."""
+        ...
+
 
 Scores = Mapping[str, "float | Tensor"]
-"""Named values: a number for all generated pictures together, or `Float[Tensor, " generated"]`, one for each."""
+"""Values by name: a number for all generated pictures together, or `Float[Tensor, " generated"]`, one for each."""
 
 
 @runtime_checkable
 class Metric(Protocol):
     """Compares generated pictures with the concept's own: several in, named values out.
 
-    Making one costs nothing; weights are loaded when it is first called. It may also have
+    A class with `__call__` alone is a metric of the reconstruction prompts. It may also have, and a
+    `mti.metrics.base.BaseMetric` has,
 
-    - `prompt_set`: "personalization" to be handed the pictures of those prompts; otherwise it is handed those of
-      the reconstruction prompts;
+    - `prompt_set`: "personalization" to be handed the pictures of those prompts;
+    - `wants_mask`: True to be called with `mask=`, the concept's masks in the reference pictures' pixels,
+      `Bool[Tensor, "reference height width"]`, True on the thing, nowhere True where none is known; or None;
+    - `record()`: what is kept with its scores, JSON-serialisable. `record()["values"][name]` has the `label`, `unit`
+      and `better` ("lower" or "higher") of each value;
     - `check()`, which raises a `UserError` if weights are missing, before anything is trained;
-    - `record`: what must be kept with its scores for others to compare with, such as the backbone.
+    - `to(device)`, which says where its networks compute, and `release()`, which frees them until the next call.
     """
 
     def __call__(

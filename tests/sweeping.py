@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+
+from mti.plan import placed
+from mti.schema import RunConfig, checked
 
 CONF = str(Path(__file__).parent.parent / "conf")
 SMALL = [
@@ -15,10 +19,22 @@ SMALL = [
 ]
 
 
-def configured(folder: Path, model: Path, *overrides: str) -> DictConfig:
-    """The configuration of one run, as the launcher hands it to `invert`."""
+def composed(*overrides: str) -> DictConfig:
+    """What Hydra makes of overrides."""
     with initialize_config_dir(CONF, version_base="1.3"):
-        config = compose("run", [*SMALL, f"model.path={model}", "model.name=tiny", *overrides])
+        config = compose("run", list(overrides))
     OmegaConf.set_struct(config, False)
-    config.folder = str(folder)
+    config.overrides = list(overrides)
     return config
+
+
+def configured(folder: Path | None, *overrides: str) -> RunConfig:
+    """The configuration of one run, as `mti.run` makes it; with a folder of its own if one is given."""
+    found, faults = checked(composed(*overrides), RunConfig)
+    assert found, faults
+    return replace(placed(found), folder=str(folder)) if folder else placed(found)
+
+
+def small(folder: Path, model: Path, *overrides: str) -> RunConfig:
+    """The same, small, on a tiny model."""
+    return configured(folder, *SMALL, f"model.path={model}", "model.name=tiny", *overrides)

@@ -20,8 +20,8 @@ PROTOCOL = EvaluationProtocol(
 
 
 class PerPicture:
-    def __init__(self):
-        self.record = {"backbone": "none"}
+    def record(self):
+        return {"backbone": "none"}
 
     def __call__(self, generated, reference, prompts):
         return {"place": torch.arange(float(len(generated))), "prompts": float(len(prompts))}

@@ -1,4 +1,4 @@
-"""The launcher of `mti.run -m`: all jobs of a multirun as one list of runs, trained here or in shares elsewhere."""
+"""The launcher of `mti.run -m`: all jobs of a multirun as one list of runs, trained here or in chunks elsewhere."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 
 class FusedLauncher(Launcher):
-    """Composes every job as Hydra's basic launcher does, then hands all of them to `spread` at once.
+    """Composes every job as Hydra's basic launcher does, then hands all of them to `mti.run.start` at once.
 
     Args:
-        spread: one of `mti.spread`: where and in which shares the runs are trained.
+        executor: the node of one of `mti.executors`: where and in which chunks the runs are trained.
     """
 
-    def __init__(self, spread: Any) -> None:
-        self.spread = spread
+    def __init__(self, executor: DictConfig) -> None:
+        self.executor = executor
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what `launch` composes with. The task function is for one job, and so of no use here."""
@@ -30,20 +30,43 @@ class FusedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train the runs of all jobs; ends the process as a single run does if one of them fails."""
-        from mti.run import prepared, start
+        from mti.run import start, typed
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        configs, returns = [], []
+        executor = self._executor()
+        runs, returns = [], []
         context = Singleton.get_state()
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            config = self._composed(list(overrides))
             with open_dict(config):
                 config.hydra.job.id = f"job_id_for_{number}"
                 config.hydra.job.num = number
             HydraConfig.instance().set_config(config)
             returns.append(JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED))
-            configs.append(prepared(config.copy()))
-        start(configs, self.spread)
+            runs.append(typed(config.copy()))
+        start(runs, executor)
         Singleton.set_state(context)
         return returns
+
+    def _composed(self, overrides: list[str]) -> DictConfig:
+        """A job's configuration."""
+        from mti.command_line import COMPOSING, composition_faults
+        from mti.errors import UserError
+
+        try:
+            return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        except COMPOSING as error:
+            raise UserError("\n".join(composition_faults(overrides, "run", error))) from error
+
+    def _executor(self) -> Any:
+        """What trains the runs; None if it is this process."""
+        from mti.parts import Parts
+        from mti.schema import raise_together
+        from mti.typed import part
+
+        faults: list[str] = []
+        node = part(OmegaConf.to_container(self.executor, resolve=True), "hydra.launcher.executor", faults)
+        raise_together(faults)
+        executor = Parts().build(node or {})
+        return None if getattr(executor, "here", False) else executor

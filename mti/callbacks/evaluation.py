@@ -1,118 +1,138 @@
-"""Evaluates every run of a list at given steps: loss, pictures, metrics."""
+"""Evaluates every run of a batch at given steps: loss, pictures, metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mti.evaluation import EvaluationProtocol, draw_pictures, evaluation_losses, ids_of, measured
+from mti.close import RunWriter
+from mti.evaluation import draw_pictures, evaluation_losses, ids_of, measured, reconstruction_prompts
 from mti.images import to_pil
 from mti.inversion import TextualInversion
-from mti.jobs import Job
+from mti.isolation import isolated
 from mti.noise import initial_latents
+from mti.schema import Evaluation, Personalization
+from mti.termination import TERMINATION
 from mti.types import Metric
 
 
-class Evaluation(pl.Callback):
-    """Generates once per evaluated step, and hands the same pictures to all metrics.
-
-    `references` are each job's own pictures, [pictures, 3, height, width] in [-1, 1].
-    """
+class Evaluator(pl.Callback):
+    """Draws once per evaluated step, and hands the same pictures to all metrics. `writers` are the runs'."""
 
     def __init__(
         self,
-        jobs: Sequence[Job],
-        protocol: EvaluationProtocol,
+        writers: Sequence[RunWriter],
+        evaluation: Evaluation,
+        personalization: Personalization,
         metrics: Mapping[str, Metric],
-        references: Sequence[Tensor],
     ):
-        self.jobs = jobs
-        self.protocol = protocol
+        self.writers = writers
+        self.evaluation = evaluation
+        self.personalization = personalization
         self.metrics = metrics
-        self.references = references
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Evaluate before the first update. A resumed run was evaluated before its checkpoint was made."""
+        """Evaluate what was not evaluated yet: before the first update, or where a process was stopped."""
         assert isinstance(pl_module, TextualInversion)
-        if pl_module.step == 0:
+        measured = [self.writers[i].folder.measured(pl_module.step, "eval/mse") for i in pl_module.active]
+        if not all(measured):
             self.evaluate(pl_module, last=False)
+        trainer.should_stop = not pl_module.active
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Evaluate after the updates that the protocol names, and after the last."""
+        """Evaluate after the updates that the configuration names, and after the last."""
         assert isinstance(pl_module, TextualInversion)
         self.evaluate(pl_module, last=pl_module.step == trainer.max_steps)
+        trainer.should_stop = not pl_module.active
 
     def evaluate(self, module: TextualInversion, last: bool) -> None:
-        """Measure all runs that have not failed, as far as it is time to."""
-        protocol, step = self.protocol, module.step
-        if not module.active:
-            return
-        if step in protocol.steps or last:
-            self._loss(module)
-            self._reconstruct(module)
-        if step in protocol.personalization.steps:
-            self._personalize(module)
+        """Measure all runs that have not failed, as far as it is time to. A process told to stop measures nothing."""
+        step, values = module.step, [{} for _ in self.writers]
+        if module.active and (step in self.evaluation.steps or last):
+            for i, loss in zip(module.active, self._losses(module), strict=True):
+                values[i]["eval/mse"] = loss
+            self._reconstruct(module, values)
+        if step in self.personalization.steps:
+            self._personalize(module, values)
+        if TERMINATION.requested is None:
+            self._each(module, module.active, lambda i: self.writers[i].record(step, values[i]))
 
-    def _loss(self, module: TextualInversion) -> None:
+    def _losses(self, module: TextualInversion) -> list[float]:
+        evaluation, model = self.evaluation, module.model
         runs = [module.runs[i] for i in module.active]
         ids = [
-            ids_of(module.model, self.protocol.prompts, module.table.placeholders(i), self.protocol.samples)
-            for i in module.active
+            ids_of(model, evaluation.prompts, module.table.placeholders(i), evaluation.samples) for i in module.active
         ]
         images, posteriors = [run.image for run in runs], [run.posteriors[0] for run in runs]
-        embeddings = module.embeddings().detach()
-        losses = evaluation_losses(module.model, self.protocol, images, posteriors, torch.cat(ids), embeddings)
-        for i, loss in zip(module.active, losses, strict=True):
-            self.jobs[i].record(module.step, {"eval/mse": loss})
+        return evaluation_losses(model, evaluation, images, posteriors, torch.cat(ids), module.embeddings().detach())
 
-    def _reconstruct(self, module: TextualInversion) -> None:
-        prompts = self.protocol.reconstruction
-        for i, pictures in self._drawn(module, prompts, range(len(prompts))):
-            self.jobs[i].keep_pictures(module.step, [to_pil(picture) for picture in pictures])
-            scores = measured(self.metrics, "reconstruction", pictures, self.references[i], prompts)
-            self.jobs[i].record(module.step, scores)
+    def _reconstruct(self, module: TextualInversion, values: list[dict[str, float]]) -> None:
+        prompts = reconstruction_prompts(self.evaluation)
 
-    def _personalize(self, module: TextualInversion) -> None:
-        wanted = self.protocol.personalization
+        def judge(i: int, pictures: Tensor) -> None:
+            writer = self.writers[i]
+            writer.keep_pictures(module.step, [to_pil(picture) for picture in pictures], prompts)
+            values[i] |= self._measured("reconstruction", writer, pictures, prompts)
+
+        self._drawn(module, prompts, range(len(prompts)), judge)
+
+    def _personalize(self, module: TextualInversion, values: list[dict[str, float]]) -> None:
+        wanted = self.personalization
         prompts = [prompt for prompt in wanted.prompts for _ in range(wanted.pictures)]
         noises = [i for _ in wanted.prompts for i in range(wanted.pictures)]  # the same for every prompt
-        for i, pictures in self._drawn(module, prompts, noises):
+
+        def judge(i: int, pictures: Tensor) -> None:
             images = [to_pil(picture) for picture in pictures]
             by_prompt = {
                 prompt: images[k * wanted.pictures : (k + 1) * wanted.pictures]
                 for k, prompt in enumerate(wanted.prompts)
             }
-            self.jobs[i].keep_personalization(module.step, by_prompt)
-            scores = measured(self.metrics, "personalization", pictures, self.references[i], prompts)
-            self.jobs[i].record(module.step, scores)
+            writer = self.writers[i]
+            writer.keep_personalization(module.step, by_prompt)
+            values[i] |= self._measured("personalization", writer, pictures, prompts)
+
+        self._drawn(module, prompts, noises, judge)
+
+    def _measured(
+        self, prompt_set: str, writer: RunWriter, pictures: Tensor, prompts: Sequence[str]
+    ) -> dict[str, float]:
+        prepared = writer.prepared
+        return measured(self.metrics, prompt_set, pictures, prepared.references, prompts, prepared.mask)
 
     def _drawn(
-        self, module: TextualInversion, prompts: Sequence[str], noises: Sequence[int]
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Each active run and its pictures: one for each prompt, from the initial noise of that number.
+        self,
+        module: TextualInversion,
+        prompts: Sequence[str],
+        noises: Sequence[int],
+        judge: Callable[[int, Tensor], None],
+    ) -> None:
+        """Draw for each active run a picture for each prompt, from the initial noise of that number, and judge them.
 
         As many runs are drawn together as fill the U-Net's batch, so memory does not grow with their number.
         """
-        protocol, model, embeddings = self.protocol, module.model, module.embeddings().detach()
-        together = max(1, protocol.batch_size // (2 * max(1, len(prompts))))  # guidance takes two samples a picture
-        for first in range(0, len(module.active) if prompts else 0, together):
-            ids, noise, part = [], [], module.active[first : first + together]
+        model, embeddings = module.model, module.embeddings().detach()
+        for part in _split(module.active if prompts else [], self.evaluation.batch_size // (2 * max(1, len(prompts)))):
+            if TERMINATION.requested is not None:
+                return
+            ids, noise = [], []
             for i in part:
                 run = module.runs[i]
                 ids.append(ids_of(model, prompts, module.table.placeholders(i), len(prompts)))
                 latents = initial_latents(run.seed, run.image, max(noises) + 1, model.latent_shape)
                 noise.append(latents[list(noises)])
-            pictures = draw_pictures(
-                model,
-                torch.cat(noise),
-                torch.cat(ids),
-                embeddings,
-                num_inference_steps=protocol.num_inference_steps,
-                guidance_scale=protocol.guidance_scale,
-                batch_size=protocol.batch_size,
-            )
-            yield from zip(part, pictures.split(len(prompts)), strict=True)
+            drawn = draw_pictures(model, torch.cat(noise), torch.cat(ids), embeddings, self.evaluation)
+            pictures = dict(zip(part, drawn.split(len(prompts)), strict=True))
+            self._each(module, part, lambda i, pictures=pictures: judge(i, pictures[i]))
+
+    def _each(self, module: TextualInversion, runs: Sequence[int], action: Callable[[int], None]) -> None:
+        """Do something for each run; one that it fails for is trained no further."""
+        isolated(runs, action, module.failures.__setitem__)
+
+
+def _split(ones: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for first in range(0, len(ones), max(1, size)):
+        yield ones[first : first + max(1, size)]

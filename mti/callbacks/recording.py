@@ -1,41 +1,40 @@
-"""Keeps what a list of runs measures, and checkpoints from which each can go on."""
+"""Keeps what a batch of runs measures, and checkpoints from which each can go on."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 
+from mti.close import RunWriter
 from mti.inversion import TextualInversion
-from mti.jobs import Job
-
-log = logging.getLogger("mti")
+from mti.isolation import isolated
+from mti.termination import TERMINATION
 
 
 class Recording(pl.Callback):
-    """Records each run's training loss, and saves its state every so many steps and at the end."""
+    """Records each run's training loss, and saves its state every so many steps, at the end, and when told to stop."""
 
-    def __init__(self, jobs: Sequence[Job], every: int):
-        self.jobs = jobs
+    def __init__(self, writers: Sequence[RunWriter], every: int):
+        self.writers = writers
         self.every = every
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop before the first step if the process was told to."""
+        TERMINATION.raise_if_requested()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Record the batch's loss; save when it is time to."""
         assert isinstance(pl_module, TextualInversion)
-        for i in pl_module.active:
-            self.jobs[i].record(pl_module.step - 1, {"train/mse": pl_module.losses[i]})
-        if pl_module.step % self.every == 0 or pl_module.step == trainer.max_steps:
-            self.save(pl_module)
+        losses, step = pl_module.losses, pl_module.step
+        self._each(pl_module, lambda i: self.writers[i].record(step - 1, {"train/mse": losses[i]}))
+        stop = TERMINATION.requested is not None
+        if stop or step % self.every == 0 or step == trainer.max_steps:
+            self._each(pl_module, lambda i: self.writers[i].folder.save_state(step, pl_module.run_state(i)))
+        TERMINATION.raise_if_requested()
+        trainer.should_stop = not pl_module.active
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Say what becomes of an interrupted run; Lightning ends the process."""
-        if isinstance(exception, KeyboardInterrupt):
-            log.info("interrupted; the same command goes on from the last checkpoints")
-
-    def save(self, module: TextualInversion) -> None:
-        """Write the metrics and the state of every run that has not failed."""
-        for i in module.active:
-            self.jobs[i].folder.flush()
-            self.jobs[i].folder.save_state(module.step, module.run_state(i))
+    def _each(self, module: TextualInversion, action: Any) -> None:
+        """Do something for each run; one that it fails for is trained no further."""
+        isolated(module.active, action, module.failures.__setitem__)

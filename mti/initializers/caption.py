@@ -6,10 +6,9 @@ import logging
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from mti.initializers.perceived import Perceived
+from mti.initializers.described import Described, Source
 from mti.perception.clean import clean
-from mti.perception.focus import Focus
-from mti.types import Concept, InitialText, Perception, UserError
+from mti.types import Concept, InitialText, Perception, PreparedConcept, UserError
 
 log = logging.getLogger("mti")
 
@@ -28,37 +27,41 @@ class Refiner(Protocol):
         """The caption in other words."""
         ...
 
+    def release(self) -> None:
+        """Let go of what was loaded."""
+        ...
 
-class Caption(Perceived):
+
+class Caption(Described):
     """What a captioner says of the picture, perhaps rewritten by a `refiner`; or the recorded caption.
 
     If the refiner fails, the captioner's words stay, and a line says so.
     """
 
-    def __init__(
-        self,
-        captioner: Perception,
-        source: str = "model",
-        focus: Focus | None = None,
-        refiner: Refiner | None = None,
-    ) -> None:
-        super().__init__("caption", captioner, source, focus)
+    def __init__(self, captioner: Perception, source: Source = "model", refiner: Refiner | None = None) -> None:
+        super().__init__("caption", captioner, source)
         self.refiner = refiner
 
     def check(self, concept: Concept) -> None:
-        """See `Perceived`; and so for the refiner."""
+        """Raise a `UserError` if a recorded caption is missing, or what the refiner needs."""
         super().check(concept)
         if self.refiner and self.source == "model":
             self.refiner.check()
 
-    def _seen(self, concept: Concept) -> InitialText:
-        seen = super()._seen(concept)
+    def release(self) -> None:
+        """Let go of the captioner's weights and the refiner's."""
+        super().release()
+        if self.refiner:
+            self.refiner.release()
+
+    def _said(self, concept: PreparedConcept) -> InitialText:
+        said = super()._said(concept)
         if not self.refiner:
-            return seen
+            return said
         try:
-            answer = self.refiner(seen.text)
+            answer = self.refiner(said.text)
         except UserError as failure:
             log.warning("%s: the caption is not refined: %s", concept.name, failure)
-            return replace(seen, details={**seen.details, "refiner": {"failure": str(failure)}})
-        record = {"name": self.refiner.name, "caption": seen.text, "answer": answer}
-        return replace(seen, text=clean(answer), details={**seen.details, "refiner": record})
+            return replace(said, details={**said.details, "refiner": {"failure": str(failure)}})
+        record = {"name": self.refiner.name, "caption": said.text, "answer": answer}
+        return replace(said, text=clean(answer), details={**said.details, "refiner": record})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from mti.initializers.perceived import Perceived
-from mti.perception.focus import Focus
+from mti.initializers.described import Described, Source
 from mti.types import Perception
 
 
-class Class(Perceived):
+class Class(Described):
     """The label that a classifier gives the picture, or the thing in it that was clicked; or the recorded one."""
 
-    def __init__(self, classifier: Perception, source: str = "model", focus: Focus | None = None) -> None:
-        super().__init__("class", classifier, source, focus)
+    def __init__(self, classifier: Perception, source: Source = "model") -> None:
+        super().__init__("class", classifier, source)

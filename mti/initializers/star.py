@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mti.types import Concept, InitialText, Tokenize
+from mti.types import InitialText, PreparedConcept, Tokenize
 
 
 class Star:
     """A single `*`."""
 
-    def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText:
+    def __call__(self, concept: PreparedConcept, tokenize: Tokenize) -> InitialText:
         """The same for every concept."""
         return InitialText("*", "fixed", "*")

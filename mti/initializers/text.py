@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mti.types import Concept, InitialText, Tokenize, UserError
+from mti.types import InitialText, PreparedConcept, Tokenize, UserError
 
 
 class Text:
@@ -14,6 +14,6 @@ class Text:
         if not self.text:
             raise UserError('init=text has no text: give one, such as init.text="a red teapot"')
 
-    def __call__(self, concept: Concept, tokenize: Tokenize) -> InitialText:
+    def __call__(self, concept: PreparedConcept, tokenize: Tokenize) -> InitialText:
         """The same for every concept."""
         return InitialText(self.text, "given", self.raw)

@@ -3,58 +3,62 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mti.metrics.features import DEVICE
+from mti.metrics.base import BaseMetric
 from mti.types import UserError
 from mti.weights import checkpoint
-
-log = logging.getLogger("mti")
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 EXTRACTOR = "inception-v3-compat"
 
 
-class FID:
-    """FID of all generated pictures together, for concepts of several pictures; 0 is the same set, lower is better.
+class FID(BaseMetric):
+    """FID of all generated pictures together, for concepts of several pictures; 0 is the same set.
 
     Heusel et al., 2017, as torch-fidelity computes it: pictures resized to 299 × 299, pooled features of
     the TensorFlow Inception-v3. Covariances of few pictures have a low rank, so that scores compare only
     between equally large sets. Fewer than two pictures on either side have no covariance, and no score.
 
     Args:
-        layer: torch-fidelity's name of the features: "2048" (the usual), "768", "192" or "64".
+        layer: torch-fidelity's name of the features; "2048" is the usual.
         weights: the file of the network's weights; None is where torch-fidelity keeps its own.
         extractor: torch-fidelity's name of the network.
+        name: what its value is called.
+        label: what figures and tables call it.
     """
 
+    measures = "FID"
+    better = "lower"
+
     def __init__(
-        self, layer: str = "2048", weights: str | None = None, extractor: str = EXTRACTOR, name: str = "fid"
+        self,
+        layer: Literal["2048", "768", "192", "64"] = "2048",
+        weights: str | None = None,
+        extractor: str = EXTRACTOR,
+        name: str = "fid",
+        label: str | None = "FID",
     ) -> None:
+        super().__init__(name, label)
         self.layer = layer
         self.weights = weights
         self.extractor = extractor
-        self.name = name
-        self._told = False
 
-    @property
-    def record(self) -> Mapping[str, Any]:
-        """What a score depends on."""
+    def settings(self) -> dict[str, Any]:
+        """The network, its layer and who computes."""
         fidelity = version("torch-fidelity") if importlib.util.find_spec("torch_fidelity") else None
         return {
-            "metric": "FID",
-            "version": 1,
             "network": self.extractor,
             "layer": self.layer,
             "weights": self.weights or URL.rpartition("/")[2],
+            "preprocessing": "resized to 299 × 299",
             "torch-fidelity": fidelity,
         }
 
@@ -74,22 +78,15 @@ class FID:
     ) -> dict[str, float]:
         """One distance for the set; nothing where a side has fewer than two pictures, and one warning."""
         if min(len(generated), len(reference)) < 2:
-            if not self._told:
-                log.warning(
-                    "no %s: %d generated pictures and %d of the concept, it takes two of each at least",
-                    self.name,
-                    len(generated),
-                    len(reference),
-                )
-            self._told = True
-            return {}
+            sets = f"{len(generated)} generated pictures and {len(reference)} of the concept"
+            return self._left_out(f"{sets}, it takes two of each at least")
         from torch_fidelity import calculate_metrics
 
         found = calculate_metrics(
             input1=_Pictures(generated),
             input2=_Pictures(reference),
             fid=True,
-            cuda=DEVICE.type == "cuda",
+            cuda=self.device.type == "cuda",
             batch_size=16,
             cache=False,
             save_cpu_ram=True,

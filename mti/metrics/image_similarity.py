@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from mti.metrics.base import BaseMetric
+from mti.ranges import INCIDENTAL, AtLeast
 
 
 @runtime_checkable
@@ -27,29 +30,29 @@ class PictureEmbedding(Protocol):
         ...
 
 
-class ImageSimilarity:
+class ImageSimilarity(BaseMetric):
     """The cosine of a generated picture's and a reference picture's embeddings, the mean over the references.
 
     CLIP-I and DINO of DreamBooth (Ruiz et al., 2023, section 4.2), as rinongal/textual_inversion's
-    evaluation/clip_eval.py averages: all pairs. 1 is a copy, higher is better; says how faithful
-    pictures are that are drawn for new prompts.
+    evaluation/clip_eval.py averages: all pairs. 1 is a copy; says how faithful pictures are
+    that are drawn for new prompts.
     """
 
+    measures = "mean cosine of pictures"
+    better = "higher"
+    unit = "cosine"
     prompt_set = "personalization"
 
-    def __init__(self, embedding: PictureEmbedding, name: str, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        embedding: PictureEmbedding,
+        name: str,
+        label: str | None = None,
+        batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 32,
+    ) -> None:
+        super().__init__(name, label, embedding)
         self.embedding = embedding
-        self.name = name
         self.batch_size = batch_size
-
-    @property
-    def record(self) -> Mapping[str, Any]:
-        """What a score depends on."""
-        return {"metric": "mean cosine of pictures", "version": 1, **self.embedding.record()}
-
-    def check(self) -> None:
-        """Raise a `UserError` if the network's weights are missing."""
-        self.embedding.check()
 
     def __call__(
         self,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mti.metrics.base import BaseMetric
 from mti.metrics.features import Features
+from mti.ranges import INCIDENTAL, AtLeast
 
 
-class SIFID:
-    """SIFID of every generated picture, the mean over the reference pictures; 0 is a copy, lower is better.
+class SIFID(BaseMetric):
+    """SIFID of every generated picture, the mean over the reference pictures; 0 is a copy.
 
     Shaham et al., "SinGAN", 2019, section 3: the Fréchet distance between the features at all places of
     one picture and those of another. Which features is the choice of `layer`: with torchvision's
@@ -22,16 +24,25 @@ class SIFID:
     older version of tamarott/SinGAN computed). Scores of different layers do not compare.
     """
 
-    def __init__(self, features: Features, layer: str, name: str = "sifid", batch_size: int = 8) -> None:
+    measures = "SIFID"
+    better = "lower"
+
+    def __init__(
+        self,
+        features: Features,
+        layer: str,
+        name: str = "sifid",
+        label: str | None = "SIFID",
+        batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 8,
+    ) -> None:
+        super().__init__(name, label, features)
         self.features = features
         self.layer = layer
-        self.name = name
         self.batch_size = batch_size
 
-    @property
-    def record(self) -> Mapping[str, Any]:
-        """What a score depends on."""
-        return {"metric": "SIFID", "version": 1, **self.features.record(), "layer": self.layer}
+    def settings(self) -> dict[str, Any]:
+        """The network, and which of its maps."""
+        return {**super().settings(), "layer": self.layer}
 
     def check(self) -> None:
         """Raise a `UserError` if the network has no such layer, or its weights are missing."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mti.metrics.base import BaseMetric
 from mti.metrics.image_similarity import PictureEmbedding
+from mti.ranges import INCIDENTAL, AtLeast
 
 
 @runtime_checkable
@@ -21,28 +23,28 @@ class TextEmbedding(PictureEmbedding, Protocol):
         ...
 
 
-class TextSimilarity:
+class TextSimilarity(BaseMetric):
     """The cosine of a generated picture's embedding and that of its prompt without the placeholders.
 
     CLIP-T of DreamBooth (Ruiz et al., 2023, section 4.2), the text as rinongal/textual_inversion's
-    evaluation/clip_eval.py takes it. Higher is better; says how editable the concept is.
+    evaluation/clip_eval.py takes it. Says how editable the concept is.
     """
 
+    measures = "cosine of picture and prompt without placeholders"
+    better = "higher"
+    unit = "cosine"
     prompt_set = "personalization"
 
-    def __init__(self, embedding: TextEmbedding, name: str, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        embedding: TextEmbedding,
+        name: str,
+        label: str | None = None,
+        batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 32,
+    ) -> None:
+        super().__init__(name, label, embedding)
         self.embedding = embedding
-        self.name = name
         self.batch_size = batch_size
-
-    @property
-    def record(self) -> Mapping[str, Any]:
-        """What a score depends on."""
-        return {"metric": "cosine of picture and prompt without placeholders", "version": 1, **self.embedding.record()}
-
-    def check(self) -> None:
-        """Raise a `UserError` if the network's weights are missing."""
-        self.embedding.check()
 
     def __call__(
         self,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import timm
 import torch
@@ -14,24 +13,34 @@ from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
 from mti.library_logging import quiet_timm
+from mti.perception.loaded import LoadedOnce
+from mti.ranges import AtLeast
 from mti.types import Guess, UserError
 from mti.weights import NETWORK, model_folder
 
 
-class TimmClassifier:
+class Network(NamedTuple):
+    """A classifier with its preprocessing and the names of its classes."""
+
+    model: nn.Module
+    transform: Callable[[Image.Image], Tensor]
+    labels: list[str]
+
+
+class TimmClassifier(LoadedOnce[Network]):
     """A timm classifier: its name, `pocket:NAME`, or a folder with `config.json` and weights.
 
     Gives the `top` most probable labels with their softmax probabilities. The weights are loaded, or
-    downloaded, when the first picture is shown.
+    downloaded, when the first picture is shown, and kept until `release`.
     """
 
-    def __init__(self, path: str, top: int = 5) -> None:
+    def __init__(self, path: str, top: Annotated[int, AtLeast(1)] = 5) -> None:
         self.name = path
         self.top = top
 
     def __call__(self, picture: Image.Image) -> list[Guess]:
         """The best labels of an RGB picture of any size."""
-        model, transform, labels = load(self.name)
+        model, transform, labels = self.loaded
         with torch.no_grad():
             probabilities = model(transform(picture.convert("RGB"))[None])[0].softmax(-1)
         best = probabilities.topk(min(self.top, len(labels)))
@@ -40,16 +49,15 @@ class TimmClassifier:
             for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
-
-@functools.lru_cache(maxsize=1)
-def load(path: str) -> tuple[nn.Module, Callable[[Image.Image], Tensor], list[str]]:
-    """A classifier with its preprocessing and its labels. `UserError` if it cannot be had."""
-    known = timm.get_pretrained_cfg(path, allow_unregistered=True)
-    folder = model_folder((known and known.hf_hub_id) or path, NETWORK, download=True)
-    with quiet_timm():
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)
-    return model, transform, label_names(model.pretrained_cfg)  # pyright: ignore[reportArgumentType]
+    def load(self) -> Network:
+        """The classifier, downloaded if need be. `UserError` if it cannot be had."""
+        known = timm.get_pretrained_cfg(self.name, allow_unregistered=True)
+        folder = model_folder((known and known.hf_hub_id) or self.name, NETWORK, download=True)
+        with quiet_timm():
+            model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)
+        config: Any = model.pretrained_cfg
+        return Network(model, transform, label_names(config))
 
 
 def label_names(config: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,21 @@ import re
 
 from mti.types import UserError
 
-_MARKERS = re.compile(
-    r"</?(?:s|pad|unk|bos|eos|image|start|end)>|<\|[^|>]*\|>|\[(?:CLS|SEP|PAD|UNK|MASK|DEC|EOS|BOS)\]"
-)
+_NOISE = [
+    (re.compile(pattern, re.IGNORECASE), by)
+    for pattern, by in (
+        # special tokens that decoding left, such as "[SEP]", "</s>" or "<|endoftext|>"
+        (r"</?(?:s|pad|unk|bos|eos|image|start|end)>|<\|[^|>]*\|>|\[(?:CLS|SEP|PAD|UNK|MASK|DEC|EOS|BOS)\]", " "),
+        # zero-width spaces, joiners and direction marks, soft hyphens
+        (r"[\u00ad\u200b-\u200f\u2060\ufeff]", ""),
+        # "arafed" and the like, which BLIP alone says
+        (r"\b(?:an?\s+)?ara(?:ff?|ft)(?:e|ed|es|y)\b", " "),
+    )
+]
 _PREFIX = re.compile(
-    r"^(?:(?:there is|this is|it is|it's|the)\s+)?"
-    r"(?:an?\s+|the\s+)?(?:close ?-?up\s+)?(?:picture|image|photo|photograph|close ?-?up)\s+of\s+",
+    r"^(?:(?:there (?:is|are)|this is|these are|it is|it's)\s+"
+    r"|(?:an?\s+|the\s+)?(?:close ?-?up\s+)?(?:picture|image|photo|photograph|view|close ?-?up)\s+of(?:\s+|$))+"
+    r"(?:(?:an?|the)$)?",
     re.IGNORECASE,
 )
 _WHITE = re.compile(
@@ -22,19 +31,21 @@ _WHITE = re.compile(
 
 
 def clean(text: str) -> str:
-    """A caption without its tokenizer's left-overs, "a picture of", repeated words and trailing dots.
+    """A caption without its model's left-overs, "a picture of", repeated words and trailing dots.
 
     Raises `UserError` if nothing is left.
     """
-    cleaned = without_repeats(without_prefix(without_spacing(without_markers(text))))
+    cleaned = without_repeats(without_prefix(without_spacing(without_noise(text))))
     if not cleaned:
         raise UserError(f"nothing is left of the text {text!r} after cleaning: give one yourself with init=text")
     return cleaned
 
 
-def without_markers(text: str) -> str:
-    """Without special tokens that decoding left, such as "[SEP]", "</s>" or "<|endoftext|>"."""
-    return _MARKERS.sub(" ", text)
+def without_noise(text: str) -> str:
+    """Without special tokens, characters of no width, and words that no person says."""
+    for pattern, by in _NOISE:
+        text = pattern.sub(by, text)
+    return text
 
 
 def without_spacing(text: str) -> str:
@@ -44,7 +55,7 @@ def without_spacing(text: str) -> str:
 
 
 def without_prefix(text: str) -> str:
-    """Without "a picture of", "an image of", "there is a close-up photo of" and the like."""
+    """Without "there is", "a picture of", "this is a close-up photo of" and the like."""
     return _PREFIX.sub("", text)
 
 

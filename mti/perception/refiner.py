@@ -5,13 +5,15 @@ A refiner raises a `UserError` when it has no answer; whoever asks keeps the cap
 
 from __future__ import annotations
 
-import functools
 import json
 import os
+import queue
+import threading
 import urllib.request
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from http.client import HTTPException
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 from urllib.error import HTTPError, URLError
 
 import torch
@@ -19,10 +21,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mti.library_logging import quiet_transformers
 from mti.perception.clean import clean
+from mti.perception.loaded import LoadedOnce
+from mti.ranges import INCIDENTAL, Above, AtLeast
 from mti.types import UserError
 from mti.weights import NETWORK, model_folder
 
 OPENAI = "https://api.openai.com/v1"
+LARGEST_ANSWER = 2**20  # bytes
 
 
 class Refiner(ABC):
@@ -34,8 +39,6 @@ class Refiner(ABC):
     name: str
 
     def __init__(self, length: int, factual: bool, language: str) -> None:
-        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-            raise UserError(f"refiner.length={length}: expected a number of words of at least 1")
         self.length = length
         self.factual = factual
         self.language = language
@@ -43,6 +46,10 @@ class Refiner(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise a `UserError` for what is known to be missing before it is asked."""
+
+    def release(self) -> None:
+        """Let go of what was loaded. A model elsewhere has nothing loaded here."""
+        return
 
     @abstractmethod
     def answer(self, request: str) -> str:
@@ -84,11 +91,17 @@ class OpenAIRefiner(Refiner):
     """A model behind an OpenAI-compatible endpoint, asked at temperature 0.
 
     The endpoint is OPENAI_BASE_URL, or OpenAI's own; the key is OPENAI_API_KEY. Both are read from the
-    environment when the model is asked, and neither is ever part of a message or a result.
+    environment when the model is asked, and neither is ever part of a message or a result. The answer
+    must be whole after `timeout` seconds.
     """
 
     def __init__(
-        self, model: str, timeout: int | float = 30, length: int = 15, factual: bool = True, language: str = "English"
+        self,
+        model: str,
+        timeout: Annotated[float, Above(0), INCIDENTAL] = 30,
+        length: Annotated[int, AtLeast(1)] = 15,
+        factual: bool = True,
+        language: str = "English",
     ) -> None:
         super().__init__(length, factual, language)
         self.model = model
@@ -96,7 +109,7 @@ class OpenAIRefiner(Refiner):
         self.timeout = timeout
 
     def check(self) -> None:
-        """See `Refiner`."""
+        """Raise a `UserError` if the environment names nobody to ask."""
         base = os.environ.get("OPENAI_BASE_URL", "")
         if not base and not os.environ.get("OPENAI_API_KEY"):
             raise UserError(
@@ -107,18 +120,11 @@ class OpenAIRefiner(Refiner):
             raise UserError("OPENAI_BASE_URL in the environment is no address that starts with http:// or https://")
 
     def answer(self, request: str) -> str:
-        """See `Refiner`."""
+        """The content of the endpoint's message. `UserError`, without address and key, if there is none."""
         self.check()
-        key = os.environ.get("OPENAI_API_KEY")
-        body = {"model": self.model, "messages": [{"role": "user", "content": request}], "temperature": 0}
         try:
-            call = urllib.request.Request(
-                f"{(os.environ.get('OPENAI_BASE_URL') or OPENAI).rstrip('/')}/chat/completions",
-                json.dumps(body).encode(),
-                {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
-            )
-            with urllib.request.build_opener(_Stay).open(call, timeout=self.timeout) as response:
-                return str(json.load(response)["choices"][0]["message"]["content"] or "")
+            reply = json.loads(_within(self.timeout, lambda: self._reply(request)))
+            content = reply["choices"][0]["message"]["content"]
         except HTTPError as error:
             error.close()  # it holds the connection
             raise UserError(f"{self.name}: the endpoint answers with HTTP status {error.code}") from None
@@ -127,24 +133,74 @@ class OpenAIRefiner(Refiner):
             raise UserError(f"{self.name}: the endpoint cannot be reached ({type(reason).__name__})") from None
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             raise UserError(f"{self.name}: the endpoint's answer cannot be read ({type(error).__name__})") from None
+        if not isinstance(content, str | None):
+            raise UserError(f"{self.name}: the endpoint's answer is no text")
+        return content or ""
+
+    def _reply(self, request: str) -> bytes:
+        key = os.environ.get("OPENAI_API_KEY")
+        body = {"model": self.model, "messages": [{"role": "user", "content": request}], "temperature": 0}
+        call = urllib.request.Request(
+            f"{(os.environ.get('OPENAI_BASE_URL') or OPENAI).rstrip('/')}/chat/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
+        )
+        with urllib.request.build_opener(_Stay).open(call, timeout=self.timeout) as response:
+            return response.read(LARGEST_ANSWER)
 
 
-class LocalRefiner(Refiner):
+def _within(seconds: float, call: Callable[[], bytes]) -> bytes:
+    """What a call gives or raises; `TimeoutError` if that takes longer: a socket's own timeout begins anew with a byte.
+
+    The thread of a call that takes longer is left behind; it ends with the program.
+    """
+    outcome: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put(call())
+        except Exception as error:  # raised again below
+            outcome.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+class Network(NamedTuple):
+    """A causal language model with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+class LocalRefiner(LoadedOnce[Network], Refiner):
     """A causal language model of transformers: its hub name, or a folder; decoded greedily, on the CPU.
 
-    It is loaded, or downloaded, when it is first asked.
+    It is loaded, or downloaded, when it is first asked, and kept until `release`.
     """
 
-    def __init__(self, path: str, length: int = 15, factual: bool = True, language: str = "English") -> None:
+    def __init__(
+        self,
+        path: str,
+        length: Annotated[int, AtLeast(1)] = 15,
+        factual: bool = True,
+        language: str = "English",
+    ) -> None:
         super().__init__(length, factual, language)
         self.name = path
 
     def check(self) -> None:
-        """See `Refiner`: whether there is such a model is known when it is loaded."""
+        """Nothing: whether there is such a model is known when it is loaded."""
 
     def answer(self, request: str) -> str:
-        """See `Refiner`."""
-        tokenizer, model = load(self.name)
+        """What the model writes after the request, of at most four tokens a word."""
+        model, tokenizer = self.loaded
         if tokenizer.chat_template:
             chat = [{"role": "user", "content": request}]
             inputs = tokenizer.apply_chat_template(
@@ -156,10 +212,9 @@ class LocalRefiner(Refiner):
             ids = model.generate(**inputs, max_new_tokens=4 * self.length, do_sample=False)
         return tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
-
-@functools.lru_cache(maxsize=1)
-def load(path: str) -> tuple[Any, Any]:
-    """A language model's tokenizer and the model itself. `UserError` if it cannot be had."""
-    folder = model_folder(path, NETWORK, download=True)
-    with quiet_transformers():
-        return AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+    def load(self) -> Network:
+        """The model, downloaded if need be. `UserError` if it cannot be had."""
+        folder = model_folder(self.name, NETWORK, download=True)
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            return Network(AutoModelForCausalLM.from_pretrained(folder).eval(), tokenizer)

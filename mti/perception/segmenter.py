@@ -7,11 +7,11 @@ import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -19,40 +19,36 @@ from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from mti.concepts.clicks import Clicks
+from mti.concepts.thing import Segment
 from mti.downloads import fetch
-from mti.perception.clicks import Clicks
+from mti.perception.loaded import LoadedOnce
+from mti.ranges import INCIDENTAL
 from mti.types import UserError
 from mti.weights import weights_path
 
-# What loading raises of a file or folder that is something else, or broken.
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+LARGEST = 2048  # pixels of the longer side; Segment Anything itself looks at 1024
+NEARLY = 0.05  # of the expected intersection over union: masks that score so much less are as good
+LARGER = 2  # times the area, for a mask to be the whole of which another is a fragment
+CONTAINED = 0.9  # of a fragment's pixels lie in the whole
 
 
-class Segment(NamedTuple):
-    """A thing's mask, and the intersection over union with the true one that the model expects of it."""
-
-    mask: Bool[np.ndarray, "height width"]
-    score: float
-
-
-class SamSegmenter:
+class SamSegmenter(LoadedOnce[Sam]):
     """A Segment Anything model: `pocket:NAME` or a folder with `config.json`, or one of the paper's checkpoints.
 
     A checkpoint is a file, whose `architecture` is vit_b, vit_l or vit_h; where it is missing it is
     downloaded from `url`, if `download` says so, and its SHA-256 is checked. The weights are loaded when
-    the first picture is shown.
+    the first picture is shown, and kept until `release`.
     """
 
     def __init__(
         self,
         path: str,
-        architecture: str | None = None,
+        architecture: Literal["vit_b", "vit_l", "vit_h"] | None = None,
         url: str | None = None,
         sha256: str | None = None,
-        download: bool = False,
+        download: Annotated[bool, INCIDENTAL] = False,
     ) -> None:
-        if architecture is not None and architecture not in sam_model_registry:
-            raise UserError(f"segmenter.architecture={architecture}: expected vit_b, vit_l or vit_h")
         self.name = path
         self.path = weights_path(path)
         self.architecture = architecture
@@ -70,25 +66,51 @@ class SamSegmenter:
         raise UserError(f"segmenter.path={self.name}: there is no {self.path}; {way}, or choose segmenter=pocket")
 
     def __call__(self, picture: Image.Image, clicks: Clicks) -> Segment:
-        """The best of the model's masks for what is pointed at in an RGB picture of any size."""
+        """The model's mask for what is pointed at in an RGB picture of any size.
+
+        A single click is ambiguous (a part, or the whole?): the model's three masks are asked for, and
+        `chosen_mask` decides. With more clicks or a box, its single mask is the better one, as
+        `SamPredictor.predict` says.
+        """
+        scale = min(1.0, LARGEST / max(picture.size))
+        size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
+        predictor = SamPredictor(self.loaded)
+        predictor.set_image(np.asarray(picture.convert("RGB").resize(size) if scale < 1 else picture.convert("RGB")))
+        pointed = clicks.scaled(scale)
+        points = np.array(pointed.inside + pointed.outside, np.float32).reshape(-1, 2)
+        labels = np.array([1] * len(pointed.inside) + [0] * len(pointed.outside))
+        found, expected, _ = predictor.predict(
+            points if len(points) else None,
+            labels if len(points) else None,
+            None if pointed.box is None else np.array(pointed.box, np.float32),
+            multimask_output=len(points) == 1 and pointed.box is None,
+        )
+        masks, scores = np.asarray(found), np.asarray(expected)  # which is what they are, whatever the types say
+        chosen = chosen_mask(masks, scores)
+        mask = np.asarray(Image.fromarray(masks[chosen]).resize(picture.size, Image.Resampling.NEAREST))
+        return Segment(mask, float(scores[chosen]))
+
+    def load(self) -> Sam:
+        """The model, downloaded if need be."""
         self.check()
         if not self.path.exists():
             fetch(str(self.url), self.path, self.sha256)
-        predictor = SamPredictor(load(str(self.path), self.architecture))
-        predictor.set_image(np.asarray(picture.convert("RGB")))
-        points = np.array(clicks.inside + clicks.outside, np.float32).reshape(-1, 2)
-        labels = np.array([1] * len(clicks.inside) + [0] * len(clicks.outside))
-        masks, scores, _ = predictor.predict(
-            points if len(points) else None,
-            labels if len(points) else None,
-            None if clicks.box is None else np.array(clicks.box, np.float32),
-        )
-        masks, scores = np.asarray(masks), np.asarray(scores)  # which is what they are, whatever the types say
-        best = int(scores.argmax())
-        return Segment(masks[best], float(scores[best]))
+        return load(str(self.path), self.architecture)
 
 
-@functools.lru_cache(maxsize=1)
+def chosen_mask(masks: Bool[np.ndarray, "masks height width"], scores: Float[np.ndarray, " masks"]) -> int:
+    """Which of several masks is the thing: the one that the model expects to be best, unless it is a fragment.
+
+    It is one if another mask holds it, is clearly larger, and is expected to be nearly as good: a click on a
+    label means the bottle. Of several such masks it is the largest.
+    """
+    best = int(scores.argmax())
+    areas = masks.sum((1, 2))
+    shared = (masks & masks[best]).sum((1, 2))
+    wholes = (scores >= scores[best] - NEARLY) & (areas >= LARGER * areas[best]) & (shared >= CONTAINED * areas[best])
+    return int(np.where(wholes, areas, 0).argmax()) if wholes.any() else best
+
+
 def load(path: str, architecture: str | None) -> Sam:
     """A segmenter in fp32, from a folder, or from a checkpoint of that architecture. `UserError` if it is none."""
     try:

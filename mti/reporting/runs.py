@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from mti.outputs import Curve, RunFolder, run_folders
 from mti.reporting.statistics import Cell, Measured
@@ -179,7 +178,7 @@ def collect(root: Path) -> Collection:
         UserError: there is no run; runs of several experiments; two runs for one place in the comparison; or
             no finished run that could be compared.
     """
-    runs = [Run(folder, yaml.safe_load(folder.read_config())) for folder in run_folders(root)]
+    runs = [Run(folder, folder.read_config()) for folder in run_folders(root)]
     if not runs:
         raise UserError(f"{root} holds no runs: give an experiment's folder, such as outputs/paper")
     experiments = sorted({run.config["experiment"]["name"] for run in runs})

@@ -11,7 +11,8 @@ from mti.types import Metric
 
 CONF = Path(__file__).parents[2] / "conf"
 ALL = sorted(path.stem for path in (CONF / "metrics").glob("*.yaml"))
-PERSONALIZATION = {"clip_i", "clip_t", "dino"}
+DREAMBOOTH = {"clip_i", "clip_t", "dino"}
+PERSONALIZATION = DREAMBOOTH | {"clip_i_pocket", "clip_t_pocket", "dino_pocket", "followed_pocket"}
 
 
 def metrics(*overrides):
@@ -26,8 +27,9 @@ def test_every_choice_is_metrics_by_name(name):
         metric = instantiate(node)
         assert isinstance(metric, Metric)
         assert metric.name == key
-        judged = getattr(metric, "prompt_set", "reconstruction")
-        assert judged == ("personalization" if key in PERSONALIZATION else "reconstruction")
+        assert metric.prompt_set == ("personalization" if key in PERSONALIZATION else "reconstruction")
+        assert metric.wants_mask == key.endswith("_thing")
+        assert metric.label != key
 
 
 @pytest.mark.parametrize(
@@ -36,9 +38,9 @@ def test_every_choice_is_metrics_by_name(name):
         ("none", set()),
         ("pocket", {"lpips_pocket", "sifid_pocket"}),
         ("paper", {"lpips", "sifid"}),
-        ("dreambooth", PERSONALIZATION),
+        ("dreambooth", DREAMBOOTH),
         ("lpips", {"lpips"}),
-        ("[paper,dreambooth]", {"lpips", "sifid"} | PERSONALIZATION),
+        ("[paper,dreambooth]", {"lpips", "sifid"} | DREAMBOOTH),
         ("[pocket,fid]", {"lpips_pocket", "sifid_pocket", "fid"}),
         ("[none]", set()),
     ],

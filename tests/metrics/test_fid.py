@@ -16,7 +16,7 @@ class Means(fidelity.FeatureExtractorBase):
 
     @staticmethod
     def get_provided_features_list():
-        return ("3",)
+        return ("64",)
 
     def forward(self, input):
         return (input.float().mean((2, 3)),)
@@ -34,18 +34,18 @@ def pictures(count, seed):
 def test_it_is_the_distance_between_two_sets():
     first, second = pictures(9, 0), pictures(5, 1) * 0.7 + 0.3
     colors = [((own + 1) * 127.5).round().mean((2, 3)) for own in (first, second)]
-    found = FID(layer="3", extractor="means")(first, second, ["{}"] * 9)["fid"]
+    found = FID(layer="64", extractor="means")(first, second, ["{}"] * 9)["fid"]
     assert found == pytest.approx(frechet_distance(*colors).item(), rel=1e-4)
 
 
 def test_a_set_is_no_distance_from_itself():
     own = pictures(6, 0)
-    assert FID(layer="3", extractor="means")(own, own, ["{}"] * 6)["fid"] == pytest.approx(0, abs=1e-4)
+    assert FID(layer="64", extractor="means")(own, own, ["{}"] * 6)["fid"] == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.parametrize(("generated", "reference"), [(6, 1), (1, 6)])
 def test_one_picture_is_no_set_and_that_is_said_once(generated, reference, caplog):
-    metric = FID(layer="3", extractor="means")
+    metric = FID(layer="64", extractor="means")
     for _ in range(2):
         assert metric(pictures(generated, 0), pictures(reference, 1), ["{}"] * generated) == {}
     assert caplog.text.count(f"{generated} generated pictures and {reference} of the concept") == 1
@@ -59,4 +59,4 @@ def test_missing_weights_are_one_line_with_the_way_out(monkeypatch, tmp_path):
     ) as it:
         FID().check()
     assert "\n" not in str(it.value)
-    assert FID().record["layer"] == "2048"
+    assert FID().record()["layer"] == "2048"

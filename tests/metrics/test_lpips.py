@@ -5,7 +5,7 @@ import torch
 
 from mti.metrics.features.small_vgg import SmallVGG, SmallVGGFeatures, save
 from mti.metrics.features.vgg16 import VGG16
-from mti.metrics.lpips import LPIPS
+from mti.metrics.lpips import LPIPS, MaskedLPIPS
 from mti.types import UserError
 
 
@@ -77,11 +77,11 @@ def test_the_heads_are_the_packages(package, vgg16):
 
 
 def test_the_record_names_network_and_version(vgg16):
-    record = LPIPS(VGG16()).record
+    record = LPIPS(VGG16()).record()
     assert record["metric"] == "LPIPS v0.1"
     assert record["network"] == "VGG16"
     assert "IMAGENET1K_V1" in record["weights"]
-    assert LPIPS(vgg16).record["weights"].endswith("vgg16.pth")
+    assert LPIPS(vgg16).record()["weights"].endswith("vgg16.pth")
 
 
 def test_missing_weights_are_one_line_with_the_way_out(monkeypatch, tmp_path):
@@ -108,3 +108,79 @@ def test_building_a_metric_reads_nothing():
     assert LPIPS(VGG16("/no/such/file")).name == "lpips"
     with pytest.raises(UserError, match="there is no file /no/such/file"):
         LPIPS(VGG16("/no/such/file"))(pictures(1, 16, 16), pictures(1, 16, 16), ["{}"])
+
+
+def left_half(count, side):
+    mask = torch.zeros(count, side, side, dtype=torch.bool)
+    mask[:, :, : side // 2] = True
+    return mask
+
+
+def test_what_is_beside_the_thing_costs_nothing(small):
+    reference, mask = pictures(1, 32, 32), left_half(1, 32)
+    elsewhere = reference.where(mask, pictures(1, 32, 32, seed=1))
+    changed = reference.where(~mask, pictures(1, 32, 32, seed=1))
+    generated = torch.cat([reference, elsewhere, changed])
+    whole = LPIPS(small)(generated, reference, ["{}"] * 3)["lpips"]
+    copy, beside, within = MaskedLPIPS(small)(generated, reference, ["{}"] * 3, mask=mask)["lpips"]
+    assert copy == beside == pytest.approx(0, abs=1e-9)
+    assert whole[1] > 0.01
+    assert within > 0.01
+
+
+def test_a_mask_of_everything_is_lpips(small):
+    generated, reference = pictures(3, 32, 32), pictures(2, 32, 32, seed=1)
+    everything = torch.ones(2, 32, 32, dtype=torch.bool)
+    masked = MaskedLPIPS(small)(generated, reference, ["{}"] * 3, mask=everything)["lpips"]
+    assert torch.allclose(masked, LPIPS(small)(generated, reference, ["{}"] * 3)["lpips"], rtol=0, atol=1e-6)
+
+
+def test_each_reference_masks_with_its_own_and_those_without_a_mask_are_left_out(small):
+    generated, reference, mask = pictures(2, 32, 32), pictures(3, 32, 32, seed=1), left_half(3, 32)
+    mask[1], mask[2] = ~mask[1], False
+    own = [MaskedLPIPS(small)(generated, reference[[i]], ["{}"] * 2, mask=mask[[i]])["lpips"] for i in range(2)]
+    together = MaskedLPIPS(small)(generated, reference, ["{}"] * 2, mask=mask)["lpips"]
+    assert torch.allclose(together, torch.stack(own).mean(0), rtol=0, atol=1e-6)
+    assert not torch.allclose(own[0], own[1], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("mask", [None, torch.zeros(1, 32, 32, dtype=torch.bool)])
+def test_without_a_mask_there_is_no_score_and_that_is_said_once(small, mask, caplog):
+    metric = MaskedLPIPS(small, name="lpips_thing")
+    for _ in range(2):
+        assert metric(pictures(2, 32, 32), pictures(1, 32, 32), ["{}"] * 2, mask=mask) == {}
+    (record,) = caplog.records
+    assert record.getMessage() == "no lpips_thing: the concept has no mask; click on the thing with click=[x,y]"
+
+
+def test_weights_are_read_at_first_use_shared_and_released(small, monkeypatch):
+    reads = []
+    real = SmallVGGFeatures._load
+
+    def load(self, *files):
+        reads.append(files)
+        return real(self, *files)
+
+    monkeypatch.setattr(SmallVGGFeatures, "_load", load)
+    metrics = [LPIPS(SmallVGGFeatures(small.path)) for _ in range(2)]
+    small.release()
+    assert not reads
+    expected, again = (metric(pictures(1, 32, 32), pictures(1, 32, 32, seed=1), ["{}"]) for metric in metrics)
+    assert len(reads) == 1
+    metrics[0].release()
+    metrics[0](pictures(1, 32, 32), pictures(1, 32, 32), ["{}"])
+    assert len(reads) == 1, "the other one still has them"
+    for metric in metrics:
+        metric.release()
+    assert torch.equal(metrics[0](pictures(1, 32, 32), pictures(1, 32, 32, seed=1), ["{}"])["lpips"], expected["lpips"])
+    assert torch.equal(expected["lpips"], again["lpips"])
+    assert len(reads) == 2
+
+
+def test_it_computes_where_it_is_told_to(small):
+    metric = LPIPS(SmallVGGFeatures(small.path))
+    assert metric.features.device.type == "cpu"
+    metric.to(torch.device("meta"))
+    assert metric.features.loaded.network.blocks[0].weight.device.type == "meta"
+    metric.to(torch.device("cpu"))
+    assert metric.features.loaded.network.blocks[0].weight.device.type == "cpu"

@@ -113,7 +113,8 @@ def test_batches_change_nothing_and_a_copy_is_no_distance_away(inception):
 def test_the_layer_before_the_first_pooling_is_an_option(inception):
     metric = SIFID(inception, "Conv2d_2b_3x3")
     metric.check()
-    assert metric.record["layer"] == "Conv2d_2b_3x3"
+    assert metric.record()["layer"] == "Conv2d_2b_3x3"
+    assert metric.record()["preprocessing"] == "at the pictures' own size, in [-1, 1]"
     assert inception(normal(1, 3, 32, 32))["Conv2d_2b_3x3"].shape[1] == 64
 
 

@@ -1,6 +1,8 @@
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import CONTEXT, tiny_tokenizer
 from transformers import (
     CLIPConfig,
@@ -8,7 +10,6 @@ from transformers import (
     CLIPModel,
     CLIPProcessor,
     ViTConfig,
-    ViTImageProcessor,
     ViTModel,
 )
 
@@ -43,8 +44,11 @@ def vit(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vit")
     torch.manual_seed(0)
     ViTModel(ViTConfig(**VISION), add_pooling_layer=False).save_pretrained(folder)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return str(folder)
+
+
+def small_vit(folder):
+    return Vit(folder, resize=36, crop=32)
 
 
 def pictures(count, seed=0):
@@ -84,24 +88,46 @@ def test_a_text_beyond_the_context_is_cut(clip):
     assert Clip(clip).texts(["red " * (2 * CONTEXT)]).shape == (1, 8)
 
 
-def test_dino_is_the_cosine_of_class_tokens(vit):
+def protocol(picture):
+    """DINO's preprocessing in small, with Pillow and NumPy: the shorter side to 36, the middle 32 × 32 of it."""
+    width, height = picture.size
+    short = min(width, height)
+    scaled = picture.resize((36 * width // short, 36 * height // short), Image.Resampling.BICUBIC)
+    x, y = ((side - 32) // 2 for side in scaled.size)
+    pixels = np.asarray(scaled.crop((x, y, x + 32, y + 32)), np.float32) / 255
+    normal = (pixels - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+    return torch.from_numpy(normal).permute(2, 0, 1)
+
+
+def test_dino_is_the_cosine_of_class_tokens_of_pictures_that_are_scaled_and_cropped(vit):
     generated, reference = pictures(3), pictures(2, seed=1)
-    model, processor = (
-        ViTModel.from_pretrained(vit, add_pooling_layer=False).eval(),
-        ViTImageProcessor.from_pretrained(vit),
-    )
+    model = ViTModel.from_pretrained(vit, add_pooling_layer=False).eval()
     with torch.no_grad():
         first, second = (
-            model(**processor([to_pil(one) for one in own], return_tensors="pt")).last_hidden_state[:, 0]
+            model(torch.stack([protocol(to_pil(one)) for one in own])).last_hidden_state[:, 0]
             for own in (generated, reference)
         )
-    found = ImageSimilarity(Vit(vit), "dino")(generated, reference, ["a {}"] * 3)["dino"]
-    assert torch.allclose(found, cosine(first[:, None], second[None]).mean(1), atol=1e-6)
+    found = ImageSimilarity(small_vit(vit), "dino")(generated, reference, ["a {}"] * 3)["dino"]
+    assert torch.allclose(found, cosine(first[:, None], second[None]).mean(1), atol=1e-5)
+
+
+def test_dino_does_not_squash_a_wide_picture(vit):
+    wide = torch.rand(1, 3, 48, 80, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    model = ViTModel.from_pretrained(vit, add_pooling_layer=False).eval()
+    with torch.no_grad():
+        expected = model(protocol(to_pil(wide[0]))[None]).last_hidden_state[:, 0]
+    assert torch.allclose(small_vit(vit).pictures(wide), torch.nn.functional.normalize(expected, dim=-1), atol=1e-5)
+
+
+def test_dino_is_preprocessed_as_its_paper_does_unless_told_otherwise(vit):
+    record = Vit(vit).record()["preprocessing"]
+    assert (record["interpolation"], record["resize"], record["crop"]) == ("bicubic", 256, 224)
+    assert record["mean"] == [0.485, 0.456, 0.406]
 
 
 @pytest.mark.parametrize("network", ["clip", "vit"])
 def test_a_copy_scores_one_and_batches_change_nothing(network, request):
-    embedding = {"clip": Clip, "vit": Vit}[network](request.getfixturevalue(network))
+    embedding = {"clip": Clip, "vit": small_vit}[network](request.getfixturevalue(network))
     reference = pictures(1)
     generated = torch.cat([reference, pictures(3, seed=1)])
     whole, single = (
@@ -124,11 +150,15 @@ def test_they_judge_the_personalization_prompts_and_record_their_backbone(clip, 
     for metric, folder in (
         (ImageSimilarity(Clip(clip), "clip_i"), clip),
         (TextSimilarity(Clip(clip), "clip_t"), clip),
-        (ImageSimilarity(Vit(vit), "dino"), vit),
+        (ImageSimilarity(small_vit(vit), "dino"), vit),
     ):
         assert metric.prompt_set == "personalization"
-        assert metric.record["network"] == folder
-        assert "transformers" in metric.record
+        record = metric.record()
+        assert record["prompt_set"] == "personalization"
+        assert record["values"] == {metric.name: {"label": metric.name, "unit": "cosine", "better": "higher"}}
+        assert record["network"] == folder
+        assert len(record["sha256"]) == 12
+        assert "transformers" in record
         metric.check()
 
 
@@ -146,3 +176,7 @@ def test_missing_weights_are_one_line_with_the_way_out(embedding, monkeypatch, t
 
 def test_building_a_metric_reads_nothing():
     assert ImageSimilarity(Clip("no/where"), "clip_i").name == "clip_i"
+
+
+def test_the_record_says_how_clip_sees_a_picture(clip):
+    assert Clip(clip).record()["preprocessing"]["crop_size"] == {"height": 32, "width": 32}

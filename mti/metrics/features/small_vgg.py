@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mti.metrics.features import DEVICE, Heads, Maps
+from mti.metrics.features import OWN_SIZE, FrozenNetwork, Heads, Maps, origin
 from mti.types import UserError
 from mti.weights import weights_path
 
@@ -43,19 +42,43 @@ class SmallVGG(nn.Module):
         return maps
 
 
-class SmallVGGFeatures:
+@dataclass(frozen=True)
+class WithHeads:
+    """A network and what its channels weigh in LPIPS."""
+
+    network: SmallVGG
+    heads: Heads
+
+
+class SmallVGGFeatures(FrozenNetwork[WithHeads]):
     """The maps of a `SmallVGG` in a folder, or of the shipped one: `pocket:perceptual`."""
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self.path = path
 
     def record(self) -> dict[str, Any]:
         """Which network it is; a network trained anew gives other scores under the same name."""
-        weights = weights_path(self.path) / WEIGHTS
-        return {"network": self.path, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}
+        (folder,) = self._files()
+        return {"network": self.path, **origin(folder), "preprocessing": f"{OWN_SIZE}, in [-1, 1]"}
 
     def check(self, layer: str | None = None) -> None:
         """Raise a `UserError` if there is no such layer, or if a file is missing."""
+        (folder,) = self._files()
+        layers = [f"relu{i}" for i in range(1, len(json.loads((folder / CONFIG).read_text())["channels"]) + 1)]
+        if layer and layer not in layers:
+            raise UserError(f"the small VGG {self.path} has no layer {layer}: expected one of {', '.join(layers)}")
+
+    @torch.no_grad()
+    def __call__(self, pictures: Float[Tensor, "batch 3 height width"]) -> Maps:
+        """The maps of pictures in [-1, 1], of at least 16 × 16."""
+        return {name: maps.cpu() for name, maps in self.loaded.network(pictures.to(self.device)).items()}
+
+    def heads(self) -> Heads:
+        """The weights that were fitted to rankings of drawings."""
+        return self.loaded.heads
+
+    def _files(self) -> tuple[Path]:
         folder = weights_path(self.path)
         missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
         if missing:
@@ -63,21 +86,17 @@ class SmallVGGFeatures:
                 f"the small VGG {self.path}: {folder} lacks {', '.join(missing)}; "
                 "train it with `python -m mti.pocket.train_perceptual`"
             )
-        layers = [f"relu{i}" for i in range(1, len(json.loads((folder / CONFIG).read_text())["channels"]) + 1)]
-        if layer and layer not in layers:
-            raise UserError(f"the small VGG {self.path} has no layer {layer}: expected one of {', '.join(layers)}")
+        return (folder,)
 
-    def __call__(self, pictures: Float[Tensor, "batch 3 height width"]) -> Maps:
-        """The maps of pictures in [-1, 1], of at least 16 × 16."""
-        self.check()
-        network, _ = load(weights_path(self.path))
-        with torch.no_grad():
-            return {name: maps.cpu() for name, maps in network(pictures.to(DEVICE)).items()}
-
-    def heads(self) -> Heads:
-        """The weights that were fitted to rankings of drawings."""
-        self.check()
-        return load(weights_path(self.path))[1]
+    def _load(self, *files: Path) -> WithHeads:
+        """What `save` wrote."""
+        (folder,) = files
+        network = SmallVGG(json.loads((folder / CONFIG).read_text())["channels"])
+        tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+        named = [name for name in sorted(tensors) if name.startswith("heads.")]
+        heads = {name.removeprefix("heads."): tensors.pop(name) for name in named}
+        network.load_state_dict(tensors)
+        return WithHeads(network.eval().requires_grad_(False).to(self.device), heads)
 
 
 def save(folder: Path, network: SmallVGG, heads: Heads) -> None:
@@ -88,13 +107,3 @@ def save(folder: Path, network: SmallVGG, heads: Heads) -> None:
     )
     tensors = {**network.state_dict(), **{f"heads.{name}": weights for name, weights in heads.items()}}
     save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
-
-
-@functools.lru_cache(maxsize=1)
-def load(folder: Path) -> tuple[SmallVGG, Heads]:
-    """What `save` wrote, in fp32."""
-    network = SmallVGG(json.loads((folder / CONFIG).read_text())["channels"])
-    tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
-    heads = {name.removeprefix("heads."): tensors.pop(name) for name in sorted(tensors) if name.startswith("heads.")}
-    network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False).to(DEVICE), heads

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
-from mti.metrics.features import DEVICE, Heads, Maps
+from mti.metrics.features import OWN_SIZE, FrozenNetwork, Heads, Maps
 from mti.types import UserError
 from mti.weights import checkpoint
 
@@ -22,7 +22,15 @@ LAYERS = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "relu5_3": 2
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
-class VGG16:
+@dataclass(frozen=True)
+class WithHeads:
+    """A network and what its channels weigh in LPIPS."""
+
+    network: nn.Sequential
+    heads: Heads
+
+
+class VGG16(FrozenNetwork[WithHeads]):
     """The five activations of VGG16 that LPIPS compares, each before its pooling.
 
     Args:
@@ -31,14 +39,16 @@ class VGG16:
     """
 
     def __init__(self, weights: str | None = None, linear: str | None = None) -> None:
+        super().__init__()
         self.weights = weights
         self.linear = linear
 
     def record(self) -> dict[str, Any]:
-        """Which network it is."""
+        """Which network it is, and how pictures are preprocessed for it."""
         return {
             "network": "VGG16",
             "weights": self.weights or str(VGG16_Weights.IMAGENET1K_V1),
+            "preprocessing": f"{OWN_SIZE}, ImageNet's mean and deviation",
             "torchvision": torchvision.__version__,
         }
 
@@ -46,44 +56,41 @@ class VGG16:
         """Raise a `UserError` if there is no such layer, or if the network's or the heads' weights are missing."""
         if layer and layer not in LAYERS:
             raise UserError(f"VGG16 has no layer {layer}: expected one of {', '.join(LAYERS)}")
-        self._weights()
-        self._linear()
+        self._files()
 
+    @torch.no_grad()
     def __call__(self, pictures: Float[Tensor, "batch 3 height width"]) -> Maps:
         """The maps of pictures in [-1, 1], of at least 16 × 16."""
         shift, scale = (torch.tensor(values).view(3, 1, 1) for values in (SHIFT, SCALE))
-        x, maps = ((pictures - shift) / scale).to(DEVICE), {}
-        with torch.no_grad():
-            names = {index: name for name, index in LAYERS.items()}
-            for index, layer in enumerate(self._network):
-                x = layer(x)
-                if index in names:
-                    maps[names[index]] = x.cpu()
+        x, maps = ((pictures - shift) / scale).to(self.device), {}
+        names = {index: name for name, index in LAYERS.items()}
+        for index, layer in enumerate(self.loaded.network):
+            x = layer(x)
+            if index in names:
+                maps[names[index]] = x.cpu()
         return maps
 
     def heads(self) -> Heads:
         """The weights that Zhang et al. fitted to people's judgements."""
-        return self._heads
+        return self.loaded.heads
 
-    @functools.cached_property
-    def _network(self) -> nn.Sequential:
+    def _files(self) -> tuple[Path, Path]:
+        weights = checkpoint(VGG16_Weights.IMAGENET1K_V1.url, "LPIPS needs torchvision's VGG16 (528 MB)", self.weights)
+        return weights, self._linear()
+
+    def _load(self, *files: Path) -> WithHeads:
         with torch.device("meta"):  # the classifier's 470 MB are never made
             layers = nn.Sequential(*vgg16(init_weights=False).features.children())[: LAYERS["relu5_3"] + 1]
-        state = torch.load(self._weights(), map_location="cpu", weights_only=True, mmap=True)
+        weights, linear = files
+        state = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
+        heads = torch.load(linear, map_location="cpu", weights_only=True)
         own = {name: state[f"features.{name}"].clone() for name in layers.state_dict()}
         layers.load_state_dict(own, assign=True)
         for layer in layers:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False  # a map that was kept stays what it was
-        return layers.eval().requires_grad_(False).to(DEVICE)
-
-    @functools.cached_property
-    def _heads(self) -> Heads:
-        state = torch.load(self._linear(), map_location="cpu", weights_only=True)
-        return {name: state[f"lin{i}.model.1.weight"].flatten() for i, name in enumerate(LAYERS)}
-
-    def _weights(self) -> Path:
-        return checkpoint(VGG16_Weights.IMAGENET1K_V1.url, "LPIPS needs torchvision's VGG16 (528 MB)", self.weights)
+        named = {name: heads[f"lin{i}.model.1.weight"].flatten() for i, name in enumerate(LAYERS)}
+        return WithHeads(layers.eval().requires_grad_(False).to(self.device), named)
 
     def _linear(self) -> Path:
         package = importlib.util.find_spec("lpips")

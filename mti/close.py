@@ -1,0 +1,101 @@
+"""Close: what a run leaves behind. Its summary is written last of all; with it the run is over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from mti.concepts.identity import placeholder_of
+from mti.errors import UserError
+from mti.figures import comparison
+from mti.loggers import Logger, RunLogger
+from mti.schema import plain
+
+if TYPE_CHECKING:
+    from mti.plan import PlannedRun
+    from mti.prepare import PreparedRun
+
+log = logging.getLogger("mti")
+
+
+class RunWriter:
+    """Where a run's measurements and pictures go while it is trained: to its folder, and to the chosen logger."""
+
+    def __init__(self, prepared: PreparedRun, logger: RunLogger, protocol: Mapping[str, Any]) -> None:
+        self.prepared, self.logger, self.protocol = prepared, logger, protocol
+        self.folder = prepared.planned.folder
+
+    def open_logger(self, logger: Logger) -> None:
+        """Open the chosen logger's run: grouped by experiment, the initializer as job type."""
+        config = self.prepared.planned.config
+        name, group, kind = config.title, config.experiment.name, config.init.name
+        self.logger = logger.open(self.folder.path, name, group, kind, plain(config))
+
+    def record(self, step: int, values: Mapping[str, float]) -> None:
+        """Measured values, true after so many updates."""
+        self.folder.record(step, values)
+        self.logger.log(step, values)
+
+    def keep_pictures(self, step: int, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> None:
+        """Sample pictures, and the prompts that they were drawn for."""
+        self.folder.save_pictures(step, pictures)
+        self.logger.pictures(step, {"samples": pictures}, {"samples": prompts})
+
+    def keep_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
+        """Pictures of the personalization prompts."""
+        self.folder.save_personalization(step, pictures)
+        captions = {f"personalization/{prompt}": [prompt] * len(many) for prompt, many in pictures.items()}
+        self.logger.pictures(step, {f"personalization/{prompt}": many for prompt, many in pictures.items()}, captions)
+
+    def close(self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float) -> None:
+        """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end."""
+        self._leave(embeddings, steps)
+        summary = {"status": "finished", "steps": steps, "seconds": round(seconds, 1), **self._about()}
+        self.folder.write_summary(summary)
+        self.logger.finish(summary)
+
+    def fail(self, embeddings: Float[Tensor, "num_vectors width"], steps: int, reason: str) -> None:
+        """The same for a run that ended before, as far as its folder takes it."""
+        try:
+            self._leave(embeddings, steps)
+        except UserError as error:
+            log.error("%s: %s", self.prepared.planned.config.title, error)
+        self.logger.finish(fail(self.prepared.planned, reason, self._about()))
+
+    def _leave(self, embeddings: Tensor, steps: int) -> None:
+        planned, concept = self.prepared.planned, self.prepared.concept
+        self.folder.flush()
+        self.folder.write_tokens(embeddings, placeholder_of(concept.name))
+        self.folder.save_input(concept.pictures[0])
+        samples = {step: self.folder.pictures(step) for step in self.folder.sampled_steps() if step <= steps}
+        if samples:
+            page = comparison(concept.pictures[0], samples, planned.config.title, self.prepared.text.text)
+            self.folder.save_comparison(page)
+
+    def _about(self) -> dict[str, Any]:
+        planned = self.prepared.planned
+        curve = self.folder.metrics().get("eval/mse", {})
+        return {
+            **planned.identity,
+            "text": self.prepared.text.text,
+            "model": planned.config.model.get("name"),
+            "learning_rate": planned.config.training.learning_rate,
+            "eval/mse": list(curve.values())[-1] if curve else None,
+            "protocol": self.protocol,
+        }
+
+
+def fail(run: PlannedRun, reason: str, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """End a run with a reason; the others go on. Its summary, as it is or would be written."""
+    log.error("%s: %s", run.config.title, reason)
+    summary = {"status": "failed", "reason": reason, **(about or run.identity)}
+    try:
+        run.folder.write_summary(summary)
+    except UserError as error:
+        log.error("%s: %s", run.config.title, error)
+    return summary

@@ -1,0 +1,230 @@
+"""The command lines that Hydra composes: what is typed is taken literally, and mistakes are told in lines.
+
+Hydra has a grammar of its own for values; `literal` quotes paths and texts for it, so that nobody else has to.
+What Hydra or OmegaConf find wrong while they compose is put into words here, all of it at once, exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mti.errors import UserError
+from mti.files import safe_name
+
+CONF = next(
+    folder for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parent / "conf") if folder.is_dir()
+)
+"""Every choice: beside the package in the repository, within it where it is installed."""
+
+TEXTS = {"text", "prompt", "negative_prompt"}
+PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights"}
+FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
+COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises all of them for mistakes
+
+
+OmegaConf.register_new_resolver("safe_name", lambda text: safe_name(str(text)), replace=True)
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a function of a composed configuration an entry: `@command("run") def main(config)`."""
+
+    def entry(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @functools.wraps(task)
+        def main() -> None:
+            started: list[bool] = []
+
+            @functools.wraps(task)
+            def start(config: DictConfig) -> Any:
+                started.append(True)
+                try:
+                    return task(config)
+                except UserError as mistake:
+                    tell(mistake)
+
+            prepare_streams()
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
+            try:
+                sys.argv[1:] = [literal(argument) for argument in checked_arguments(sys.argv[1:])]
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(start)()
+            except UserError as mistake:
+                tell(mistake)
+            except COMPOSING as error:
+                if started or not _of_hydra(error):
+                    raise
+                tell(UserError("\n".join(composition_faults(sys.argv[1:], config_name, error))))
+
+        return main
+
+    return entry
+
+
+def tell(mistake: UserError) -> NoReturn:
+    """Print a user's mistake, every line marked, and end with 2."""
+    print("\n".join(f"mti: {line}" for line in str(mistake).splitlines()), file=sys.stderr)
+    sys.exit(2)
+
+
+def prepare_streams() -> None:
+    """Let any text be printed in any locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def checked_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments, as long as they are such as Hydra can take."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            name = os.fsencode(argument)
+            raise UserError(
+                f"the argument {name!r} is no text in UTF-8: rename the file, or set LANG=C.UTF-8"
+            ) from None
+        if argument.startswith("--experimental-rerun"):
+            raise UserError("--experimental-rerun would run what a file holds: give the command itself again")
+    if any(a in ("-sc", "--shell-completion", "--shell_completion") for a in arguments) and len(arguments) < 2:
+        raise UserError('--shell-completion needs the shell: eval "$(mti run -sc install=bash)", or zsh, or fish')
+    return list(arguments)
+
+
+# ------------------------------------------------------------------------------------ taken literally
+
+
+def literal(argument: str) -> str:
+    """An override whose value is a path or a text, in quotes; others, and what is quoted already, as they are.
+
+    A path that exists is taken as a whole. Otherwise commas part the values of a sweep, and a list, a function
+    such as `glob(*)` or an interpolation stays what it is.
+    """
+    key, equal, value = argument.partition("=")
+    name = key.lstrip("+").rpartition(".")[2]
+    if key.startswith("-") or not equal or not value or name not in TEXTS | PATHS:
+        return argument
+    if name in PATHS and os.path.exists(os.path.expanduser(value)):
+        return f"{key}={quoted(value)}"
+    if _is_quoted(value) or FUNCTION.match(value) or (name in PATHS and "${" in value):
+        return argument
+    if name in TEXTS and not _sweeps(value):
+        return f"{key}={quoted(value)}"
+    return f"{key}={','.join(_element(part) for part in _parts(value))}"
+
+
+def quoted(value: str) -> str:
+    """A text in Hydra's quotes, which stands for itself: no escapes, no interpolation."""
+    value = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value)
+    value = re.sub(r"(\\+)$", lambda found: found[1] * 2, value)
+    return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value) + "'"
+
+
+def _element(value: str) -> str:
+    return value if _is_quoted(value) or FUNCTION.match(value) or not value.strip() else quoted(value.strip())
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
+
+
+def _sweeps(value: str) -> bool:
+    """Whether commas part several values that are in quotes each, as in 'a cat','a dog'."""
+    parts = _parts(value)
+    return len(parts) > 1 and all(_is_quoted(part.strip()) for part in parts)
+
+
+def _parts(value: str) -> list[str]:
+    """A value at its commas, those within quotes or brackets left out."""
+    return re.findall(r"""(?:'[^']*'|"[^"]*"|\[[^\]]*\]|\([^)]*\)|[^,])+""", value) or [value]
+
+
+# ------------------------------------------------------------------------------------ what is wrong
+
+
+def composition_faults(arguments: Sequence[str], config_name: str, error: Exception) -> list[str]:
+    """All that is wrong with the overrides of a command line, a line each; `error` is what ended it."""
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    overrides += [argument for argument in arguments if argument.startswith("~")]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        known = list(_keys(hydra.compose(config_name)))
+        lines, choices = [], []
+        for override in sorted(overrides, key=lambda one: not _is_choice(one)):
+            for single in _singles(override):
+                try:
+                    hydra.compose(config_name, [*choices, single])
+                except COMPOSING as found:
+                    lines.append(explained(single, found, known))
+                else:
+                    choices += [single] if _is_choice(single) else []
+    return lines or [explained("", error, known)]
+
+
+def _is_choice(override: str) -> bool:
+    """Whether an override chooses from a config group."""
+    return (CONF / override.partition("=")[0].lstrip("+~").partition("@")[0]).is_dir()
+
+
+def _singles(override: str) -> Iterator[str]:
+    """The values of a sweep, each as an override of its own."""
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+    except HydraException:
+        yield override
+        return
+    if not parsed.is_sweep_override():
+        yield override
+        return
+    key = override.partition("=")[0]
+    yield from (f"{key}={one}" for one in parsed.sweep_string_iterator())
+
+
+def explained(override: str, error: Exception, known: Sequence[str] = ()) -> str:
+    """What Hydra or OmegaConf found wrong with an override, in one line."""
+    text = "\n".join(str(one) for one in (error, error.__cause__) if one)
+    missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if missing:
+        group, name = missing.groups()
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        return f"{group}={name}: there is no such choice{_near(name, options)}; expected one of {', '.join(options)}"
+    key = re.search(r"Could not (?:override|delete|append)[^']*'([^']+)'", text)
+    if key and "Key" in text:
+        return f"{override or key[1]}: there is no such key{_near(key[1], known)}"
+    if "mismatched input" in text or "extraneous input" in text or "token recognition" in text or "no viable" in text:
+        name, _, value = override.partition("=")
+        return f"{override}: these characters mean something to Hydra: put the value in quotes, {name}=\"'{value}'\""
+    first = " ".join(text.split("\n\n")[0].split())
+    return f"{override}: {first}" if override and override not in first else first
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in OmegaConf.to_container(node).items() if isinstance(node, DictConfig) else node.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{name}.")
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    last = [one for one in names if one.rpartition(".")[2] == name.rpartition(".")[2]]
+    likely = last[:1] or difflib.get_close_matches(name, names, 1, 0.5)
+    return f" (did you mean {likely[0]}?)" if likely else ""
+
+
+def _of_hydra(error: Exception) -> bool:
+    """Whether an error was raised by the code of Hydra or OmegaConf."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    return bool(frame) and bool({"hydra", "omegaconf"} & set(Path(frame.tb_frame.f_code.co_filename).parts))

@@ -1,0 +1,88 @@
+"""One's own pictures as a data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mti.concepts.clicks import recorded_click
+from mti.concepts.identity import concept_name
+from mti.datasets.base import DataSet
+from mti.datasets.paths import concept_at, files_in, has_picture_suffix
+from mti.datasets.records import read_records, recorded_texts
+from mti.images import printable, read_picture
+from mti.types import Concept, UserError
+
+
+class Folder(DataSet):
+    """One's own pictures: each picture file in `root`, and each folder of pictures, is a concept.
+
+    A file `concepts.yaml` in `root` may record class, caption and click of some:
+    `mug: {class: …, caption: …, click: [x, y]}`.
+    """
+
+    def __init__(self, root: str | None) -> None:
+        self.root = root
+
+    def names(self) -> list[str]:
+        """The names of the files without their endings, then those of the folders."""
+        return list(self._paths())
+
+    def named(self, name: str) -> Concept:
+        """The concept of a name, with what `concepts.yaml` records of it."""
+        path, record = self._paths()[name], self._records().get(name, {})
+        found = concept_at(path)
+        click = recorded_click(record.get("click"))
+        return Concept(name, found.pictures, recorded_texts(record), click, found.skipped)
+
+    def records(self) -> dict[str, dict[str, str]]:
+        """The recorded texts of all; of no root, none."""
+        if not self.root:
+            return {}
+        records = self._records()
+        return {name: recorded_texts(records.get(name, {})) for name in self.names()}
+
+    def check_named(self, name: str) -> None:
+        """Raise a `UserError` if a picture of the concept cannot be read."""
+        for picture in self.named(name).pictures:
+            read_picture(picture)
+
+    def _paths(self) -> dict[str, Path]:
+        """The paths of the concepts by name."""
+        if not self.root:
+            raise UserError("dataset=folder needs dataset.root=PATH: a folder of pictures, or of folders of pictures")
+        root = Path(os.path.expanduser(self.root))
+        if not root.is_dir():
+            raise UserError(f"dataset.root={printable(self.root)}: no such folder")
+        files = files_in(root)
+        pictures = [path for path in files if has_picture_suffix(path) and not path.is_dir()]
+        folders = [path for path in files if path.is_dir() and _may_hold_pictures(path)]
+        paths: dict[str, Path] = {}
+        for path in (*pictures, *folders):
+            name = concept_name(path.name if path in folders else path.stem)
+            if name in paths:
+                raise UserError(
+                    f"{printable(root)} has two concepts named {name}: rename one of "
+                    f"{printable(paths[name].name)}, {printable(path.name)}"
+                )
+            paths[name] = path.absolute()
+        return paths
+
+    def _records(self) -> dict[str, dict[str, object]]:
+        """What `concepts.yaml` says, by the names of the concepts."""
+        file = Path(os.path.expanduser(str(self.root)), "concepts.yaml")
+        names = self.names()
+        records = {}
+        for written, record in read_records(file).items():
+            name = written if written in names else concept_name(written)
+            if name not in names:
+                raise UserError(
+                    f"{printable(file)}: there is no concept {written!r}; the concepts are: {', '.join(names)}"
+                )
+            records[name] = record
+        return records
+
+
+def _may_hold_pictures(folder: Path) -> bool:
+    """Whether a folder has files with a picture's ending; one that cannot be read says so when it is named."""
+    return not os.access(folder, os.R_OK | os.X_OK) or any(map(has_picture_suffix, files_in(folder)))

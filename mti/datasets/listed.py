@@ -1,0 +1,102 @@
+"""Data sets whose configuration lists their concepts: the pocket world's, and photographs from the network."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mti.concepts.clicks import recorded_click
+from mti.datasets.base import DataSet
+from mti.datasets.paths import has_picture_suffix
+from mti.datasets.records import check_record, recorded_texts
+from mti.downloads import fetch
+from mti.images import picture_size, read_picture
+from mti.types import Concept, UserError
+
+POCKET = Path(__file__).parents[1] / "pocket" / "concepts"
+
+
+class Listed(DataSet):
+    """Concepts with one picture each, and what is recorded of them: `{name: {class: …, caption: …, click: [x, y]}}`."""
+
+    def __init__(self, concepts: Mapping[str, Mapping[str, Any]]) -> None:
+        self.concepts = concepts
+
+    @abstractmethod
+    def picture(self, name: str) -> Path:
+        """The picture file of a concept, downloaded if need be."""
+
+    def names(self) -> list[str]:
+        """The names in the order of the list. `UserError` if a record is not as it should be."""
+        for name, record in self.concepts.items():
+            check_record("dataset.concepts", name, record, ("file", "sha256"))
+        return list(self.concepts)
+
+    def named(self, name: str) -> Concept:
+        """The concept with its picture."""
+        record = self.concepts[name]
+        return Concept(name, (self.picture(name),), recorded_texts(record), recorded_click(record.get("click")))
+
+    def records(self) -> dict[str, dict[str, str]]:
+        """The recorded texts of all."""
+        return {name: recorded_texts(record) for name, record in self.concepts.items()}
+
+
+class Pocket(Listed):
+    """The pictures of the pocket world that come with the program."""
+
+    def picture(self, name: str) -> Path:
+        """The file of that name."""
+        return POCKET / f"{name}.png"
+
+    def check_named(self, name: str) -> None:
+        """Nothing: all are there."""
+
+
+class Photographs(Listed):
+    """Pictures from the network, kept in a cache.
+
+    A concept with a `file` has it at `url/file` and, once downloaded, at `cache/file`; its `sha256` is
+    checked, or, where none is known, that it is a picture. A concept without one is for the user to
+    fetch, from `by_hand` to `cache/name.jpg` (or another kind of picture file).
+    """
+
+    def __init__(self, concepts: Mapping[str, Mapping[str, Any]], url: str, cache: str, by_hand: str = "") -> None:
+        super().__init__(concepts)
+        self.url = url
+        self.cache = Path(os.path.expanduser(cache))
+        self.by_hand = by_hand
+
+    def picture(self, name: str) -> Path:
+        """The file in the cache, downloaded if need be."""
+        record = self.concepts[name]
+        return self._downloaded(record) if "file" in record else self._fetched_by_hand(name)
+
+    def check_named(self, name: str) -> None:
+        """Raise a `UserError` if a picture that is to be fetched by hand is not there."""
+        if "file" not in self.concepts[name]:
+            read_picture(self._fetched_by_hand(name))
+
+    def is_local(self, image: str) -> bool:
+        """Whether the picture is in the cache, or not to be downloaded."""
+        record = self.concepts.get(image, {})
+        return "file" not in record or (self.cache / record["file"]).exists()
+
+    def _downloaded(self, record: Mapping[str, Any]) -> Path:
+        path = self.cache / record["file"]
+        fetch(f"{self.url}/{record['file']}", path, record.get("sha256"))
+        if "sha256" not in record:
+            try:
+                picture_size(path)
+            except UserError as error:
+                raise UserError(f"{error}; or delete it to download it again") from error
+        return path
+
+    def _fetched_by_hand(self, name: str) -> Path:
+        for path in sorted(self.cache.glob(f"{name}.*")):
+            if has_picture_suffix(path):
+                return path
+        raise UserError(f"fetch {name} by hand from {self.by_hand}, and put one picture at {self.cache / name}.jpg")

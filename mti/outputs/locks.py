@@ -1,0 +1,55 @@
+"""One process at a time in a run folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mti.files import make_folder, writing
+from mti.types import UserError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a folder, which is made. The lock ends with the block, or with the process.
+
+    Who may write nothing in the folder holds no lock either, and needs none.
+
+    Raises:
+        UserError: another process holds the folder, or it cannot be made.
+    """
+    with writing(folder):
+        make_folder(folder)
+        lock = _opened(folder / ".lock")
+    if lock is None:
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode(errors="replace")
+            raise UserError(
+                f"{folder} is in use by process {holder or 'of unknown number'}: "
+                "wait until it has ended, or give this run another folder"
+            ) from None
+        with writing(folder):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield
+        os.ftruncate(lock, 0)
+    finally:
+        os.close(lock)
+
+
+def _opened(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return None

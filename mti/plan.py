@@ -1,0 +1,213 @@
+"""Plan: which runs there are, where they lie, what is done already. Nothing is loaded, all faults are told at once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mti.close import fail
+from mti.concepts.clicks import resolve_clicks
+from mti.concepts.identity import digest
+from mti.concepts.prepared import check_concept
+from mti.errors import UserError
+from mti.outputs import RunFolder, safe_name
+from mti.parts import Parts
+from mti.ranges import INCIDENTAL
+from mti.record import record_of
+from mti.schema import RunConfig, flat, plain, raise_together, together
+from mti.typed import located, written
+from mti.types import Concept
+
+log = logging.getLogger("mti")
+
+NAMED = ("image", "init", "seed", "experiment", "experiment.name")  # in a folder's path already
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that is to be trained: its folder is locked and holds its configuration."""
+
+    config: RunConfig
+    folder: RunFolder
+    concept: Concept
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells it from the others of its experiment."""
+        return {"image": self.concept.name, "init": self.config.init.name, "seed": self.config.seed} | (
+            {"settings": self.config.settings} if self.config.settings else {}
+        )
+
+
+# ------------------------------------------------------------------------------------------- where
+
+
+def placed(config: RunConfig) -> RunConfig:
+    """The configuration with its settings named, and with the folder that they lead to.
+
+    The folder is <output_dir>/<experiment>/<image>/<init>/s<seed>, with all other settings in its last part.
+    """
+    incidental = set(flat(config, INCIDENTAL))
+    told = [one for one in config.overrides if _tells(one.lstrip("+~").partition("=")[0].partition("@")[0], incidental)]
+    settings = ", ".join(sorted(one.lstrip("+") for one in told))
+    if config.folder:
+        return replace(config, settings=settings)
+    last = "+".join([f"s{config.seed}", *(one.replace("=", "-", 1) for one in sorted(told))])
+    parts = (config.experiment.name, image_part(config.image), config.init.name, last)
+    return replace(config, settings=settings, folder=str(Path(config.output_dir, *map(safe_name, parts))))
+
+
+def _tells(key: str, incidental: set[str]) -> bool:
+    """Whether an override belongs in a run's name: it changes the result, and is not in the path already."""
+    around = key.partition(".")[0] in ("hydra", "hydra/launcher", "hydra/sweeper", "logger")
+    return key not in NAMED and not around and not any(f"{one}.".startswith(f"{key}.") for one in incidental)
+
+
+def image_part(image: str) -> str:
+    """An image's name; of a path its stem, with a short hash of where it is, since stems repeat."""
+    path = Path(os.path.expanduser(image))
+    if path.name == image and not path.suffix:
+        return image
+    return f"{path.stem}-{hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:6]}"
+
+
+# -------------------------------------------------------------------------------------- what is wrong
+
+
+def check(configs: Sequence[RunConfig], parts: Parts) -> None:
+    """Find all that is wrong with a list of runs before any weights are loaded, and raise it together."""
+    faults = [fault for config in configs for fault in _faults(config, parts)]
+    folders = [str(config.folder) for config in configs]
+    faults += [
+        f"{folder} would hold {folders.count(folder)} runs: give each a folder of its own"
+        for folder in folders
+        if folders.count(folder) > 1
+    ]
+    raise_together([*together(configs), *faults])
+
+
+def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
+    for part in (
+        lambda: parts.build(config.model).check(),
+        lambda: parts.build(config.dataset).check(config.image),
+        lambda: _check_concept(config, parts),
+        lambda: parts.build(config.logger),
+    ):
+        yield from _refusal(part)
+    for name, node in config.metrics.items():
+        for fault in _refusal(lambda node=node: getattr(parts.build(node), "check", lambda: None)()):
+            yield f"metrics: {name}: {fault}"
+        metric = None if list(_refusal(lambda node=node: parts.build(node))) else parts.build(node)
+        if getattr(metric, "prompt_set", "") == "personalization" and not config.personalization.steps:
+            yield (
+                f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
+                "say after how many updates, such as personalization.steps=[100]"
+            )
+
+
+def _check_concept(config: RunConfig, parts: Parts) -> None:
+    """What is wrong with a concept's clicks, or for its initializer, as long as nothing is to be downloaded for it."""
+    initializer, data = parts.build(config.init.initializer), parts.build(config.dataset)
+    if data.is_local(config.image):
+        concept = data.concept(config.image)
+        clicks = resolve_clicks(config.click, config.outside, config.box, concept)
+        check_concept(concept, clicks, config.crop, parts.build(config.segmenter))
+        getattr(initializer, "check", lambda _: None)(concept)
+
+
+def _refusal(part: Callable[[], object]) -> Iterator[str]:
+    try:
+        part()
+    except UserError as error:
+        yield str(error)
+
+
+# -------------------------------------------------------------------------------------- what is done
+
+
+def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | None:
+    """The run, its folder locked and its configuration written; None if there is nothing left to do for it.
+
+    Raises:
+        UserError: another process holds the folder, it holds another run, or cannot be read or written.
+    """
+    folder = RunFolder(Path(str(config.folder)))
+    locks.enter_context(folder.locked())
+    if folder.has_config:
+        _refuse(folder, changes(folder.read_config(), config))
+    summary = folder.summary() or {}
+    finished = summary.get("status") == "finished"
+    try:
+        concept = parts.build(config.dataset).concept(config.image)
+        sha256 = digest(concept)
+    except UserError as error:
+        if finished:  # it stays as it is
+            raise
+        folder.write_config(as_yaml(config))
+        fail(PlannedRun(config, folder, Concept(config.image, ())), str(error))
+        return None
+    begun = (folder.read_record() or {}).get("concept", {})
+    if begun and (begun.get("name"), begun.get("sha256")) != (concept.name, sha256):
+        _refuse(folder, [f"image={config.image} is another picture now"])
+    if finished and summary.get("steps", 0) >= config.trainer.max_steps:
+        log.info("finished before, skipped: %s", folder.path)
+        return None
+    folder.write_config(as_yaml(config))
+    folder.write_record(record_of(config, concept, sha256))
+    return PlannedRun(config, folder, concept)
+
+
+def as_yaml(config: RunConfig) -> str:
+    """The configuration as it is kept."""
+    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+
+
+def _refuse(folder: RunFolder, changed: Sequence[str]) -> None:
+    if changed:
+        raise UserError(
+            f"{folder.path} holds a run of another configuration ({'; '.join(changed)}): "
+            "delete it, or choose another experiment.name"
+        )
+
+
+def changes(begun: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """What a configuration says otherwise than the one that a run was begun with: "key: old -> new"."""
+    before, after = _flattened(begun), _flattened(plain(config))
+    incidental = flat(config, INCIDENTAL)
+    return [
+        f"{key}: {written(before.get(key))} -> {written(after.get(key))}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key not in incidental and key != "image"
+    ]
+
+
+def _flattened(node: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {key: node}
+    return {
+        k: v for name, value in node.items() for k, v in _flattened(value, f"{key}.{name}" if key else name).items()
+    }
+
+
+def closing_row(config: RunConfig, refused: Mapping[str, str]) -> dict[str, Any]:
+    """The run's line in the table that ends a session."""
+    folder = RunFolder(Path(str(config.folder)))
+    about = {"folder": config.folder, "image": config.image, "init": config.init.name, "seed": config.seed}
+    if str(config.folder) in refused:
+        return {**about, "status": "not begun"}
+    try:
+        summary = folder.summary() or {"status": "unfinished"}
+        curve = list(folder.metrics().get("eval/mse", {}).values())
+    except UserError as error:
+        log.error("%s", error)
+        return {**about, "status": "damaged"}
+    ends = {"first": curve[0], "final": curve[-1]} if curve else {}
+    return {**about, **summary, **ends}

@@ -1,0 +1,140 @@
+"""Prepare: each part of each run made once. Pictures are decoded, described and encoded; nothing is trained yet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mti.calibration import Calibration
+from mti.close import fail
+from mti.concepts.clicks import resolve_clicks
+from mti.concepts.prepared import prepare_concept
+from mti.images import to_tensor
+from mti.inversion import Run
+from mti.isolation import isolated
+from mti.parts import Parts
+from mti.plan import PlannedRun
+from mti.tokens import prompt_ids
+from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept
+
+log = logging.getLogger("mti")
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run with all that training and judging it needs."""
+
+    planned: PlannedRun
+    concept: PreparedConcept
+    text: InitialText
+    references: Float[Tensor, "pictures 3 size size"]  # what it is trained on and judged against, in [-1, 1]
+    mask: Bool[Tensor, "pictures size size"] | None  # True on the clicked thing; None if none was clicked
+    run: Run
+
+
+class Preparation:
+    """Makes prepared runs for one model; what several runs have in common is made once."""
+
+    def __init__(self, model: LatentDiffusion, parts: Parts) -> None:
+        self.model, self.parts = model, parts
+        self._concepts: dict[str, PreparedConcept] = {}
+        self._texts: dict[str, InitialText] = {}
+        self._references: dict[int, Tensor] = {}
+        self._posteriors: dict[tuple[int, bool], list[Posterior]] = {}
+        self._calibrations: dict[str, Calibration] = {}
+
+    def __call__(self, runs: Sequence[PlannedRun]) -> list[PreparedRun]:
+        """The runs that can be trained: one whose picture or text is not to be had ends by itself."""
+        described = isolated(runs, self._describe, fail)
+        for planned, _ in described:
+            for node in (planned.config.captioner, planned.config.classifier, planned.config.segmenter):
+                getattr(self.parts.build(node), "release", lambda: None)()
+        return [prepared for _, prepared in isolated([(run, *found) for run, found in described], self._encode, _fail)]
+
+    def _describe(self, run: PlannedRun) -> tuple[PreparedConcept, InitialText]:
+        """The square that is trained on, and the initial text."""
+        config, build = run.config, self.parts.build
+        initializer = build(config.init.initializer)
+        clicks = resolve_clicks(config.click, config.outside, config.box, run.concept)
+        view = repr(
+            (run.concept.pictures, clicks, config.crop, config.segmenter, config.init.background, config.init.margin)
+        )
+        if view not in self._concepts:
+            self._concepts[view] = prepare_concept(
+                run.concept, clicks, config.crop, build(config.segmenter), config.init.background, config.init.margin
+            )
+        concept = self._concepts[view]
+        question = repr((view, config.init.initializer))
+        if question not in self._texts:
+            self._texts[question] = initializer(concept, self._tokenize)
+        text = self._texts[question]
+        ids = self.model.token_ids(text.text)
+        for prompt in config.prompts:
+            prompt_ids(self.model, prompt, ids)
+        shown = replace(text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures})
+        run.folder.write_text(shown, self.model.token_names(ids))
+        log.info("%s: %r, tokens: %d (%s)", config.title, text.text, len(ids), text.source)
+        return concept, text
+
+    def _tokenize(self, text: str) -> list[str]:
+        return self.model.token_names(self.model.token_ids(text))
+
+    def _encode(self, described: tuple[PlannedRun, PreparedConcept, InitialText]) -> PreparedRun:
+        """The latents' posteriors, and the levels that the curves are to be seen beside."""
+        planned, concept, text = described
+        config, flip = planned.config, planned.config.training.flip
+        if id(concept) not in self._references:
+            size = self.model.resolution
+            self._references[id(concept)] = torch.stack([to_tensor(square, size) for square in concept.pictures])
+        references = self._references[id(concept)]
+        if (id(concept), flip) not in self._posteriors:
+            views = [references, references.flip(-1)] if flip else [references]
+            encoded = [self.model.encode_picture(view) for view in views]
+            self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
+        run = Run(
+            concept.name,
+            config.seed,
+            self.model.token_ids(text.text),
+            self._posteriors[id(concept), flip],
+            config.training,
+        )
+        calibration = self._calibration(planned)
+        another = self.parts.build(config.dataset).caption_of_another(config.image)
+        planned.folder.write_calibration(calibration.levels(concept, text.text, another, references, run.posteriors[0]))
+        return PreparedRun(planned, concept, text, references, mask_of(concept, references), run)
+
+    def _calibration(self, planned: PlannedRun) -> Calibration:
+        config = planned.config
+        key = repr((config.evaluation, config.metrics))
+        if key not in self._calibrations:
+            metrics = metrics_of(planned, self.parts)
+            self._calibrations[key] = Calibration(self.model, config.evaluation, metrics)
+        return self._calibrations[key]
+
+
+def mask_of(
+    concept: PreparedConcept, references: Float[Tensor, "pictures 3 size size"]
+) -> Bool[Tensor, "pictures size size"] | None:
+    """Where the clicked thing is in the references: known of the first picture alone."""
+    if concept.mask is None:
+        return None
+    masks = torch.zeros(len(references), *references.shape[2:], dtype=torch.bool)
+    small = concept.mask.convert("L").resize((references.shape[3], references.shape[2]))
+    masks[0] = torch.from_numpy(np.array(small)) > 127
+    return masks
+
+
+def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:
+    """The metrics of a run, by the names of their choices."""
+    return {name: parts.build(node) for name, node in planned.config.metrics.items()}
+
+
+def _fail(described: tuple[PlannedRun, Any, Any], reason: str) -> None:
+    fail(described[0], reason)

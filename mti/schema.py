@@ -1,0 +1,288 @@
+"""The configuration's sections: of every setting its name, type, range and default, and what runs share.
+
+`conf/` has the same settings with what each is for; Hydra composes it, and `checked` makes it a `RunConfig`.
+Parts (a model, a metric …) are checked against what their classes are made with: see `mti.typed`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
+
+from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mti.errors import UserError
+from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
+from mti.templates import SLOT, TEMPLATES
+from mti.typed import Part, convert, near, walk, written
+
+Section = TypeVar("Section")
+
+Steps = list[Annotated[int, AtLeast(0)]]
+Count = Annotated[int, AtLeast(1)]
+Point = list[Annotated[float, AtLeast(0)]]
+Points = Point | list[Point]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the placeholder embeddings are trained."""
+
+    learning_rate: Annotated[float, Above(0)] = 0.005
+    batch_size: Annotated[int, AtLeast(1), SHARED] = 4
+    weight_decay: Annotated[float, AtLeast(0)] = 0.0
+    max_grad_norm: Annotated[float, Above(0)] | None = None
+    templates: Literal["object", "style"] = "object"
+    flip: bool = False
+    checkpoint_every: Annotated[int, AtLeast(1), SHARED, INCIDENTAL] = 50
+    runs_at_once: Annotated[int | None, AtLeast(1), SHARED, INCIDENTAL] = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How runs are evaluated while they are trained."""
+
+    steps: Steps = field(default_factory=lambda: [0])
+    prompts: list[str] = field(default_factory=list)
+    samples: Count = 60
+    pictures: Annotated[int, AtLeast(0)] = 12
+    sampler: Literal["ddim", "dpm++"] = "ddim"
+    num_inference_steps: Count = 25
+    guidance_scale: Annotated[float, AtLeast(0)] = 4.0
+    batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 192
+
+
+@dataclass(frozen=True)
+class Personalization:
+    """Pictures that put the learned thing elsewhere."""
+
+    steps: Steps = field(default_factory=list)
+    pictures: Count = 4
+    prompts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Of the Lightning trainer; a process trains on one device, and the launcher starts a process for each."""
+
+    max_steps: Annotated[int, AtLeast(1), SHARED, INCIDENTAL] = 200
+    accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], SHARED, INCIDENTAL] = "auto"
+    devices: Annotated[Literal[1], SHARED, INCIDENTAL] = 1
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the results are filed under."""
+
+    name: str = "default"
+
+
+@dataclass(frozen=True)
+class Init:
+    """The initial text, and how the thing is cut out for the model that looks at it."""
+
+    name: str
+    initializer: Part
+    source: Literal["model", "recorded"] = "model"
+    text: str | None = None
+    background: Literal["white", "kept"] = "white"
+    margin: Annotated[float, Between(0, 10)] = 0.1
+    click: Literal["recorded"] | Points | None = None
+    outside: Points | None = None
+    box: Point | None = None
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that a run is. `folder` and `settings` are filled in from the others and the overrides."""
+
+    image: str
+    init: Init
+    model: Annotated[Part, SHARED]
+    dataset: Part
+    classifier: Part
+    captioner: Part
+    segmenter: Part
+    refiner: Part | None
+    metrics: Annotated[dict[str, Part], SHARED]
+    logger: Annotated[Part, SHARED, INCIDENTAL]
+    trainer: Trainer
+    training: Training
+    evaluation: Annotated[Evaluation, SHARED]
+    personalization: Annotated[Personalization, SHARED]
+    experiment: Experiment
+    seed: int = 0
+    click: Literal["recorded"] | Points | None = "recorded"
+    outside: Points | None = None
+    box: Point | None = None
+    crop: Literal["centre", "thing", "pad"] | None = None
+    output_dir: Annotated[str, INCIDENTAL] = "outputs"
+    folder: Annotated[str | None, INCIDENTAL] = None
+    settings: Annotated[str, INCIDENTAL] = ""  # what it is told from its likes by, beside image, init and seed
+    choices: Annotated[dict[str, Any], INCIDENTAL] = field(default_factory=dict)  # of the config groups
+    overrides: Annotated[list[str], INCIDENTAL] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        words = [self.image, self.init.name, f"seed {self.seed}", *filter(None, [self.settings])]
+        return ", ".join(words)
+
+    @property
+    def prompts(self) -> list[str]:
+        """All prompts that its placeholders are put into."""
+        elsewhere = self.personalization.prompts if self.personalization.steps else []
+        return [*TEMPLATES[self.training.templates], *self.evaluation.prompts, *elsewhere]
+
+
+@dataclass(frozen=True)
+class Generate:
+    """What `mti.generate` draws; null is what the run was evaluated with."""
+
+    run: str | list[str]
+    prompt: str | None = None
+    negative_prompt: str = ""
+    pictures: Annotated[int | None, AtLeast(1)] = None
+    seed: int | None = None
+    step: Annotated[int | None, AtLeast(0)] = None
+    sampler: Literal["ddim", "dpm++"] | None = None
+    num_inference_steps: Annotated[int | None, AtLeast(1)] = None
+    guidance_scale: Annotated[float | None, AtLeast(0)] = None
+    batch_size: Count = 48
+    model: str | None = None
+    device: str | None = None
+    output: str | None = None
+
+
+def checked(config: DictConfig, kind: type[Section]) -> tuple[Section | None, list[str]]:
+    """A composed configuration as its dataclass; or None, and every fault of it in a line."""
+    faults: list[str] = []
+    plain = _resolved(config, "", faults)
+    if faults:
+        return None, faults
+    found = convert(plain, kind, "", faults)
+    if isinstance(found, RunConfig):
+        found = with_clicks(found)
+        faults += meant(found)
+    return (None if faults else found), faults
+
+
+def _resolved(node: Any, key: str, faults: list[str]) -> Any:
+    """A node as plain data, its interpolations resolved; what cannot be is a fault."""
+    if not isinstance(node, DictConfig | ListConfig) or node._is_none():
+        return None if isinstance(node, DictConfig | ListConfig) else node
+    found: Any = {} if isinstance(node, DictConfig) else []
+    for name in node if isinstance(node, DictConfig) else range(len(node)):
+        path = (
+            f"{key}[{name}]" if isinstance(name, int) and isinstance(node, ListConfig) else f"{key}.{name}".lstrip(".")
+        )
+        try:
+            value = node[name]
+        except OmegaConfBaseException as error:
+            faults.append(f"{path}: {' '.join(str(error).splitlines()[0].split())}")
+            continue
+        value = _resolved(value, path, faults)
+        found.append(value) if isinstance(found, list) else found.__setitem__(name, value)
+    return found
+
+
+def with_clicks(config: RunConfig) -> RunConfig:
+    """`init.click`, `init.outside` and `init.box` are other spellings of `click`, `outside` and `box`."""
+    given = {name: getattr(config.init, name) for name in ("click", "outside", "box")}
+    given = {name: value for name, value in given.items() if value is not None}
+    plain = dataclasses.replace(config.init, click=None, outside=None, box=None)
+    return dataclasses.replace(config, init=plain, **given)
+
+
+def meant(config: RunConfig) -> Iterator[str]:
+    """What is allowed by itself, and makes no sense beside the rest."""
+    if not re.fullmatch(r"[^/\\\0]{1,120}", config.experiment.name) or config.experiment.name.strip(". ") == "":
+        yield f"experiment.name={written(config.experiment.name)}: expected the name of one folder"
+    for key, prompts in (
+        ("evaluation.prompts", config.evaluation.prompts),
+        ("personalization.prompts", config.personalization.prompts),
+    ):
+        for prompt in prompts:
+            if SLOT not in prompt:
+                yield f"{key} has {prompt!r}: put {SLOT} where the learned tokens go"
+    if not config.evaluation.prompts:
+        yield "evaluation.prompts=[]: expected at least one prompt, such as 'a photo of {}'"
+    for step in config.personalization.steps:
+        if step > config.trainer.max_steps:
+            yield (
+                f"personalization.steps has {step}, past the end: expected steps from 0 to "
+                f"trainer.max_steps={config.trainer.max_steps}"
+            )
+    if config.personalization.steps and not config.personalization.prompts:
+        yield "personalization.prompts=[]: personalization.steps asks for pictures; give prompts, or no steps"
+
+
+def together(configs: Sequence[RunConfig]) -> Iterator[str]:
+    """What makes no sense in a whole list of runs."""
+    texts = {config.init.text for config in configs if config.init.text is not None}
+    if texts and not any(config.init.name == "text" for config in configs):
+        names = ", ".join(dict.fromkeys(config.init.name for config in configs))
+        yield f"init.text={written(texts.pop())}: init={names} takes no text; choose init=text, or leave it out"
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A checked configuration as plain data, as it is kept in a run folder."""
+    return _plain(config)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def flat(config: RunConfig, mark: str | None = None, without: str | None = None) -> dict[str, Any]:
+    """Every setting by its dotted key; only those with a mark, or without one."""
+    return {
+        key: value
+        for key, value, marks in walk(config, RunConfig)
+        if (mark is None or mark in marks) and (without is None or without not in marks)
+    }
+
+
+def groups(configs: Sequence[RunConfig]) -> list[tuple[str, list[int]]]:
+    """The runs that can be trained together, as their indices, with what sets each group apart from the others.
+
+    The words are empty for a single group, and such as "model.precision=bf16, trainer.max_steps=100" for several.
+    """
+    members: dict[str, list[int]] = {}
+    shared = [flat(config, SHARED) for config in configs]
+    for i, part in enumerate(shared):
+        members.setdefault(repr(sorted(part.items(), key=lambda item: item[0])), []).append(i)
+    firsts = [shared[indices[0]] for indices in members.values()]
+    apart = differing(firsts)
+    words = [", ".join(f"{key}={written(one[key])}" for key in apart if key in one) for one in firsts]
+    return list(zip(words, members.values(), strict=True))
+
+
+def differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values are not the same in all."""
+    keys: Iterable[str] = sorted({key for one in flats for key in one})
+    return [key for key in keys if len({repr(one.get(key, "")) for one in flats}) > 1]
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """A key that no configuration has, in a line."""
+    names = list(known)
+    last = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    likely = last[:1] or difflib.get_close_matches(key, names, 1, 0.6)
+    return f"{key}: there is no such key{f' (did you mean {likely[0]}?)' if likely else near(key, names)}"
+
+
+def raise_together(faults: Iterable[str]) -> None:
+    """Raise a `UserError` with all faults, each once, if there are any."""
+    lines = list(dict.fromkeys(faults))
+    if lines:
+        raise UserError("\n".join(lines))

@@ -1,0 +1,189 @@
+"""Train: runs that share a model, in batches that fit. A run that stops or fails frees its place.
+
+Which runs share a batch moves the last bits of their numbers, so it is part of their state: each run's folder names
+its batch from the beginning on, and whoever goes on trains the same runs together again, from the newest step of
+which all of them have a checkpoint. So the same command gives the same bits, however often it is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from mti.callbacks.evaluation import Evaluator
+from mti.callbacks.progress import Progress
+from mti.callbacks.recording import Recording
+from mti.close import RunWriter, fail
+from mti.evaluation import protocol_record
+from mti.inversion import TextualInversion
+from mti.isolation import isolated, reason
+from mti.library_logging import quiet_lightning
+from mti.loggers import RunLogger
+from mti.memory import fitting, in_equal_shares, is_out_of_memory, release
+from mti.parts import Parts
+from mti.prepare import PreparedRun, metrics_of
+from mti.schema import Trainer
+from mti.termination import TERMINATION
+from mti.types import LatentDiffusion
+
+log = logging.getLogger("mti")
+
+OUT_OF_MEMORY = "out of memory with this run alone: lower training.batch_size or evaluation.batch_size"
+SERVICES_OFF: dict[str, Any] = {
+    "max_epochs": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""Lightning's services that run folders, callbacks and the progress bar of our own stand in for."""
+
+
+def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> None:
+    """Train and close all runs, batch by batch.
+
+    Where a batch raises an error, its halves are tried by themselves: so memory that is short after all is made do
+    with, and an error ends only the run that it belongs to.
+    """
+    waiting = batches(runs, model)
+    done = 0
+    while waiting:
+        batch = waiting.pop(0)
+        if len(batch) < len(runs):
+            log.info("training runs %d to %d of %d", done + 1, done + len(batch), len(runs))
+        error = train_batch(batch, model, parts)
+        if error is None:
+            done += len(batch)
+        elif len(batch) > 1:
+            what = "out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}".splitlines()[0]
+            log.warning("%s with %d runs at once: going on with half as many", what, len(batch))
+            half = len(batch) // 2
+            waiting[:0] = named(batch[:half], batch[half:])
+        else:
+            done += 1
+            fail(batch[0].planned, OUT_OF_MEMORY if is_out_of_memory(error) else reason(error))
+
+
+# ------------------------------------------------------------------------------------------- batches
+
+
+def batches(runs: Sequence[PreparedRun], model: LatentDiffusion) -> list[list[PreparedRun]]:
+    """The runs in batches: those that were put together before, and the others in equal shares that fit."""
+    at_most = runs[0].planned.config.training.runs_at_once if runs else None
+    before: dict[tuple[str, ...], list[PreparedRun]] = {}
+    for run in runs:
+        before.setdefault(tuple(run.planned.folder.read_batch()), []).append(run)
+    fresh = before.pop((), [])
+    for batch in [batch for batch in before if at_most and len(before[batch]) > at_most]:
+        fresh += before.pop(batch)
+    size = in_equal_shares(len(fresh), runs_at_once(model, fresh)) if fresh else 1
+    return [*before.values(), *named(*(fresh[first : first + size] for first in range(0, len(fresh), size)))]
+
+
+def named(*shares: list[PreparedRun]) -> list[list[PreparedRun]]:
+    """New batches, each written to the folders of its runs."""
+    for share in shares:
+        members = [str(run.planned.folder.path.resolve()) for run in share]
+        isolated(share, lambda run, members=members: run.planned.folder.write_batch(members), lambda run, _: None)
+    return list(shares)
+
+
+def runs_at_once(model: LatentDiffusion, runs: Sequence[PreparedRun]) -> int:
+    """How many runs to train at once: as the configuration says, or as many as the memory is measured to hold."""
+    given = runs[0].planned.config.training.runs_at_once
+    if given or len(runs) == 1:
+        return given or 1
+
+    def step(count: int) -> None:
+        module = TextualInversion(model, [runs[0].run] * count).to(model.device)
+        module.training_step(0).backward()
+
+    fit, told = fitting(step, len(runs), model.device)
+    release(model.device)
+    log.info("memory: %s; runs at once: %d of %d", told, fit, len(runs))
+    return fit
+
+
+def common_step(runs: Sequence[PreparedRun]) -> int:
+    """The newest step of which all runs have a checkpoint; 0 if there is none."""
+    steps = [set(run.planned.folder.checkpoints()) for run in runs]
+    return max(set.intersection(*steps), default=0)
+
+
+# ------------------------------------------------------------------------------------------ training
+
+
+def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> Exception | None:
+    """Train runs together and close them; the error if that could not be done."""
+    began, config = time.monotonic(), runs[0].planned.config
+    metrics = metrics_of(runs[0].planned, parts)
+    for metric in metrics.values():
+        getattr(metric, "to", lambda _: None)(model.device)
+    protocol = protocol_record(config.evaluation, config.personalization, metrics, model)
+    writers = [RunWriter(run, RunLogger(), protocol) for run in runs]
+    try:
+        start = common_step(runs)
+        module = TextualInversion(model, [run.run for run in runs], start)
+        for i, writer in enumerate(writers):
+            writer.folder.resume(start)
+            writer.open_logger(parts.build(config.logger))
+            if start:
+                module.load_run_state(i, (writer.folder.load_state(start) or (0, {}))[1])
+        if start:
+            log.info(
+                "interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers)
+            )
+        callbacks = [
+            Evaluator(writers, config.evaluation, config.personalization, metrics),
+            Recording(writers, config.training.checkpoint_every),
+            Progress(config.trainer.max_steps),
+        ]
+        if start < config.trainer.max_steps:
+            with quiet_lightning(), TERMINATION.deferred():
+                trainer = lightning_trainer(config.trainer, callbacks)
+                trainer.fit(module, step_numbers(start, config.trainer.max_steps))
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the memory that was short
+        release(model.device)
+        return error
+    seconds = time.monotonic() - began
+
+    def close(i: int) -> None:
+        embeddings = module.table.embeddings[i].detach().cpu()
+        if i in module.failures:
+            writers[i].fail(embeddings, module.step, module.failures[i])
+        else:
+            writers[i].close(embeddings, module.step, seconds)
+
+    isolated(range(len(runs)), close, lambda i, reason: fail(runs[i].planned, reason))
+    return None
+
+
+def lightning_trainer(settings: Trainer, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
+    """The trainer; also what tells which device there is."""
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        max_steps=settings.max_steps,
+        callbacks=list(callbacks),
+        **SERVICES_OFF,
+    )
+
+
+def device_of(settings: Trainer) -> torch.device:
+    """The device that a run is trained on."""
+    with quiet_lightning():
+        return lightning_trainer(settings).strategy.root_device
+
+
+def step_numbers(start: int, stop: int) -> DataLoader[int]:
+    """What Lightning iterates over: a step's number is all that its batch depends on."""
+    numbers: Any = range(start, stop)
+    return DataLoader(numbers, batch_size=None)
