@@ -1,4 +1,4 @@
-"""What a run needs from the network, fetched beforehand: `python -m mti.download model=sd15 metrics=[paper]`.
+"""What a run needs from the network, fetched beforehand: `python -m mti.download model=sd15 metrics=paper`.
 
 Takes the settings of the run. Nothing that is there already is fetched again, and nothing that is not read.
 """
@@ -6,40 +6,43 @@ Takes the settings of the run. Nothing that is there already is fetched again, a
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 
-from mti.types import UserError
+from mti.command_line import command
+from mti.parts import Parts
+from mti.schema import RunConfig, checked, raise_together
 from mti.weights import Need
 
 log = logging.getLogger("mti")
 
-PARTS = ("model", "init.initializer", "metrics", "dataset")  # of the configuration, with all that is in them
 
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="run")
+@command("run")
 def main(config: DictConfig) -> None:
     """List what is needed, fetch what is missing, and say where it is."""
-    try:
-        needs = needed_by(config)
-        for need in needs:
-            log.info("%s: %s", f"is in {need.place}" if need.is_local else "is fetched", need)
-        fetch(needs)
-    except UserError as mistake:
-        print(f"mti: {mistake}", file=sys.stderr)
-        sys.exit(2)
+    with open_dict(config):
+        config.pop("hydra", None)
+    run, faults = checked(config, RunConfig)
+    raise_together(faults)
+    needs = needed_by(run, Parts()) if run else []
+    if all(need.is_local for need in needs):
+        log.info("there is nothing to download")
+    for need in needs:
+        if need.is_local:
+            log.info("is there: %s, in %s", need.what, need.place)
+    fetch(needs)
 
 
-def needed_by(config: DictConfig) -> list[Need]:
+def needed_by(run: RunConfig, parts: Parts) -> list[Need]:
     """What the parts of a run need, each once. A part says so in its method `wanted`; making one costs nothing."""
+    pointed = run.click not in (None, "recorded") or run.box is not None or run.crop == "thing"
+    nodes = [run.model, run.init.initializer, *run.metrics.values(), *([run.segmenter] if pointed else [])]
     needs: dict[str, Need] = {}
-    for node in (OmegaConf.select(config, name) for name in PARTS):
-        for part in _parts(node):
-            for need in getattr(part, "wanted", list)():
+    for node in nodes:
+        for part in _with_inner(node):
+            for need in getattr(parts.build(part), "wanted", list)():
                 needs.setdefault(need.source, need)
     return list(needs.values())
 
@@ -51,8 +54,8 @@ def missing(needs: Sequence[Need]) -> str | None:
         return None
     total = sum(need.size or 0 for need in absent)
     return (
-        f"{len(absent)} downloads of about {total:.1f} GB are missing: {'; '.join(map(str, absent))}. "
-        "Get them with `python -m mti.download` and the same settings, or on the way with download=true"
+        f"to be downloaded, about {total:.2g} GB: {'; '.join(map(str, absent))}: "
+        "`python -m mti.download` with the same settings does it, or download=true on the way"
     )
 
 
@@ -60,17 +63,16 @@ def fetch(needs: Sequence[Need]) -> None:
     """Fetch what is missing, one after the other. `UserError` for the first that cannot be had."""
     for need in needs:
         if not need.is_local:
+            log.info("downloading %s", need)
             need.fetch()
 
 
-def _parts(node: Any) -> Iterator[Any]:
-    """The parts that a node describes, those within others too."""
-    if not isinstance(node, DictConfig):
-        return
-    if "_target_" in node:
-        yield hydra.utils.instantiate(node)
-    for value in node.values():
-        yield from _parts(value)
+def _with_inner(node: Any) -> Iterator[Mapping[str, Any]]:
+    """A part's node, and those of the parts within it."""
+    if isinstance(node, Mapping) and "_target_" in node:
+        yield node
+        for value in node.values():
+            yield from _with_inner(value)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ class Init:
     initializer: Part
     source: Literal["model", "recorded"] = "model"
     text: str | None = None
+    path: str | None = None
     background: Literal["white", "kept"] = "white"
     margin: Annotated[float, Between(0, 10)] = 0.1
     click: Literal["recorded"] | Points | None = None

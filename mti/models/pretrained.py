@@ -62,7 +62,8 @@ class PretrainedModel:
         if weights_path(self.path).exists():
             return []
         is_local = place is not None and self._is_whole(place)
-        return [Need(f"the model {self.path}", self.path, place or Path(constants.HF_HUB_CACHE), is_local, self._fetch)]
+        what = f"the model {self._options['name'] or self.path}"
+        return [Need(what, self.path, place or Path(constants.HF_HUB_CACHE), is_local, self._fetch)]
 
     def load(self) -> LatentDiffusion:
         """The model, on the CPU. `UserError` for what `check` finds, and for damaged weights."""

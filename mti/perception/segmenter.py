@@ -25,7 +25,7 @@ from mti.downloads import fetch
 from mti.perception.loaded import LoadedOnce
 from mti.ranges import INCIDENTAL
 from mti.types import UserError
-from mti.weights import weights_path
+from mti.weights import Need, file_need, weights_path
 
 LARGEST = 2048  # pixels of the longer side; Segment Anything itself looks at 1024
 NEARLY = 0.05  # of the expected intersection over union: masks that score so much less are as good
@@ -89,6 +89,10 @@ class SamSegmenter(LoadedOnce[Sam]):
         chosen = chosen_mask(masks, scores)
         mask = np.asarray(Image.fromarray(masks[chosen]).resize(picture.size, Image.Resampling.NEAREST))
         return Segment(mask, float(scores[chosen]))
+
+    def wanted(self) -> list[Need]:
+        """The checkpoint, if there is an address to download it from."""
+        return file_need("the segmenter", self.url, self.name, self.sha256) if self.url else []
 
     def load(self) -> Sam:
         """The model, downloaded if need be."""
