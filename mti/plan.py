@@ -23,7 +23,7 @@ from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
 from mti.schema import RunConfig, flat, plain, raise_together, together
-from mti.typed import located, written
+from mti.typed import written
 from mti.types import Concept
 
 log = logging.getLogger("mti")

@@ -16,8 +16,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mti.models.files import LAYOUTS
 from mti.models.placeholders import open_vocabulary
-from mti.models.precision import DTYPES, automatic, keep_products_in
-from mti.models.source import open_pipeline
+from mti.models.precision import DTYPES, automatic, guarded, keep_products_in
+from mti.models.source import Pipeline, open_pipeline
 from mti.types import Posterior, UserError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -71,12 +71,12 @@ class FrozenPipeline(ABC):
         self._unet = cast(UNet2DConditionModel, _frozen(pipeline.network("unet", UNet2DConditionModel)))
         if compile:
             self._unet.compile()
-        self._read_scheduler(pipeline.scheduler_config)
+        self._read_settings(pipeline)
         self._read_sizes(resolution)
         self._place(torch.device("cpu"))
 
-    def _read_scheduler(self, config: Mapping[str, Any]) -> None:
-        self.scheduler_config = config
+    def _read_settings(self, pipeline: Pipeline) -> None:
+        config = self.scheduler_config = pipeline.scheduler_config
         self.prediction_type = config.get("prediction_type", "epsilon")
         if self.prediction_type not in PREDICTION_TYPES or "beta_start" not in config:
             raise UserError(
@@ -162,9 +162,18 @@ class FrozenPipeline(ABC):
         return self._predict(noisy, timesteps, text)
 
     def _predict(self, noisy: Tensor, timesteps: Tensor, text: Tensor, **more: Any) -> Tensor:
-        dtype = torch.float32 if self.device.type == "cpu" else self._dtype
-        with self._inside(cast=dtype != self._dtype):
-            return self._unet(noisy.to(dtype), timesteps, text.to(dtype), **more).sample.float()
+        dtype = self._unet_dtype
+
+        def predict(text: Tensor) -> Tensor:
+            with self._inside(cast=dtype != self._dtype):
+                return self._unet(noisy.to(dtype), timesteps, text.to(dtype), **more).sample.float()
+
+        return guarded(predict, text, self._dtype)
+
+    @property
+    def _unet_dtype(self) -> torch.dtype:
+        """What goes into the U-Net: on a CPU some of its weights stay fp32, and autocast does the rest."""
+        return torch.float32 if self.device.type == "cpu" else self._dtype
 
     @contextmanager
     def _inside(self, cast: bool = True) -> Iterator[None]:

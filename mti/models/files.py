@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from mti.library_logging import quiet_transformers
@@ -142,8 +144,13 @@ class PipelineFolder:
     variant: str | None
 
     @property
+    def index(self) -> dict[str, Any]:
+        """Its model_index.json."""
+        return read_json(self.folder / INDEX)
+
+    @property
     def scheduler_config(self) -> dict[str, Any]:
-        """Of the scheduler that the folder holds, of whatever class."""
+        """Of its scheduler, of whatever class."""
         return read_json(self.folder / SCHEDULER)
 
     def tokenizer(self, part: str, kind: type[Any]) -> Any:
@@ -164,7 +171,9 @@ class PipelineFolder:
                     use_safetensors="safetensors" in name,
                     output_loading_info=True,
                 )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+            if "allocate memory" in str(error):
+                raise
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"{self.folder / part / name} cannot be loaded as a {kind.__name__} ({reason})") from error
         if missing := report["missing_keys"]:

@@ -11,6 +11,7 @@ from transformers import BertTokenizer
 
 from mti.models.base import FrozenPipeline
 from mti.models.placeholders import encode
+from mti.models.precision import guarded
 
 
 class LatentDiffusionBERT(FrozenPipeline):
@@ -32,5 +33,9 @@ class LatentDiffusionBERT(FrozenPipeline):
         self, ids: Int[Tensor, "batch context"], embeddings: Float[Tensor, "num_vectors width"]
     ) -> Float[Tensor, "batch lines channels"]:
         """c_θ: padded prompts to conditioning. The id `len(embedding) + i` stands for `embeddings[i]`."""
-        with self._inside():
-            return encode(self._encoders[0], ids, embeddings)[0].float()
+
+        def hidden(embeddings: Tensor) -> Tensor:
+            with self._inside():
+                return encode(self._encoders[0], ids, embeddings, return_dict=False)[0].float()
+
+        return guarded(hidden, embeddings, self._dtype)

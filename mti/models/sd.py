@@ -10,6 +10,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from mti.models.base import FrozenPipeline
 from mti.models.placeholders import encode
+from mti.models.precision import guarded
 
 
 class StableDiffusion(FrozenPipeline):
@@ -28,5 +29,9 @@ class StableDiffusion(FrozenPipeline):
         self, ids: Int[Tensor, "batch context"], embeddings: Float[Tensor, "num_vectors width"]
     ) -> Float[Tensor, "batch lines channels"]:
         """c_θ: padded prompts to conditioning. The id `len(embedding) + i` stands for `embeddings[i]`."""
-        with self._inside():
-            return encode(self._encoders[0], ids, embeddings).last_hidden_state.float()
+
+        def hidden(embeddings: Tensor) -> Tensor:
+            with self._inside():
+                return encode(self._encoders[0], ids, embeddings).last_hidden_state.float()
+
+        return guarded(hidden, embeddings, self._dtype)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mti.library_logging import quiet_diffusers
-from mti.models.files import CLIP_TOKENIZER, SCHEDULER, read_json
+from mti.models.files import CLIP_TOKENIZER, INDEX, SCHEDULER, read_json
 from mti.types import UserError
 from mti.weights import ModelFiles, Need, hub_need, missing_files, model_folder, read_pickle
 
@@ -101,6 +101,11 @@ class PipelineFile:
     def kind(self) -> str:
         """The class that a folder's `model_index.json` would name."""
         return KINDS[self.architecture]
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """That of the architecture."""
+        return read_json(CONFIGS / self.architecture / INDEX)
 
     @functools.cached_property
     def scheduler_config(self) -> dict[str, Any]:

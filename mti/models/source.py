@@ -7,8 +7,11 @@ from mti.models.single_file import PipelineFile, check_file
 from mti.types import UserError
 from mti.weights import GET
 
+Pipeline = PipelineFolder | PipelineFile
+"""Where the parts of a pipeline are loaded from."""
 
-def open_pipeline(path: str, revision: str | None, variant: str | None) -> PipelineFolder | PipelineFile:
+
+def open_pipeline(path: str, revision: str | None, variant: str | None) -> Pipeline:
     """The pipeline of a path, checked as far as that can be done without loading its weights.
 
     Raises:
