@@ -120,6 +120,7 @@ def _receive(url: str, part: BinaryIO, name: str, size: int | None, headers: Map
         if answer.code != 416 or not there:  # it is not as long as what is there
             raise
         part.truncate(0)
+        part.seek(0)
         _receive(url, part, name, size, headers)
         return
     with response:
@@ -176,15 +177,17 @@ def fetch_from_hub(name: str, revision: str | None, choose: Choose) -> Path:
 
     Raises whatever the hub's client raises, a `TimeoutError`, what `choose` raises, or what `fetch` raises.
     """
-    info = within(TIMEOUT, lambda: HfApi().model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT))
+    token, storage = get_token(), _storage(name)
+    api = HfApi(token=token or False)
+    info = within(TIMEOUT, lambda: api.model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT))
     files: dict[str, Any] = {file.rfilename: file for file in info.siblings or [] if _stays_inside(file.rfilename)}
-    commit, token, storage = str(info.sha), get_token(), _storage(name)
+    commit = str(info.sha)
     snapshot = storage / "snapshots" / commit
     for file in choose(files):
         lfs, place = files[file].lfs, snapshot / file
         blob = storage / "blobs" / (lfs.sha256 if lfs else files[file].blob_id)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        url = hf_hub_url(name, file, revision=commit, endpoint=constants.ENDPOINT)
+        url = hf_hub_url(name, file, revision=commit)
         fetch(url, blob, lfs and lfs.sha256, files[file].size, headers)
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():

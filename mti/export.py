@@ -179,7 +179,7 @@ def push(folder: Path, repo: str) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Export, and say which files were written."""
     try:
-        given = dict(argument.partition("=")[::2] for argument in arguments)
+        given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
         if wrong := [key for key in given if key not in KEYS] + [key for key in KEYS[:2] if not given.get(key)]:
             raise UserError(f"{wrong[0]}: expected run=FOLDER to={'|'.join(FORMS)}|hub, output=FOLDER, repo=USER/NAME")
         output = Path(given["output"]) if given.get("output") else None

@@ -150,7 +150,8 @@ class FrozenPipeline(ABC):
         """Latents to pictures in [-1, 1], a few at a time."""
         scale, shift = self._scale_and_shift
         parts = (latents / scale + shift).split(self._pictures_at_once)
-        return torch.cat([cast(Any, self._vae.decode(part)).sample.clamp(-1, 1) for part in parts])
+        vae = cast(Any, self._vae)
+        return torch.cat([vae.decode(part).sample.clamp(-1, 1) for part in parts])
 
     def denoise(
         self,

@@ -122,10 +122,8 @@ class PipelineFile:
         return kind.from_pretrained(folder, model_max_length=self._context, **padding)
 
     def network(self, part: str, kind: type[Any]) -> nn.Module:
-        """One of the pipeline's networks in fp32. `UserError` if it lacks a tensor."""
+        """One of the pipeline's networks in fp32. `UserError` if the file lacks weights."""
         network: nn.Module = getattr(self._pipeline, part)
-        if missing := [name for name, tensor in network.state_dict().items() if tensor.is_meta]:
-            raise UserError(f"{self.file} lacks weights of its {kind.__name__}: {', '.join(missing[:3])} …")
         if part == "unet" and self.scheduler_config["prediction_type"] == "epsilon" and self.architecture == "sd2":
             network.register_to_config(sample_size=64)  # pyright: ignore[reportCallIssue]  # trained for 512, not 768
         return network
@@ -137,14 +135,23 @@ class PipelineFile:
     @functools.cached_property
     def _pipeline(self) -> Any:
         parts = dict.fromkeys(("tokenizer", "tokenizer_2", "safety_checker", "feature_extractor", "image_encoder"))
-        with quiet_diffusers():
-            return getattr(diffusers, self.kind).from_single_file(
-                str(self.file),
-                config=str(CONFIGS / self.architecture),
-                torch_dtype=torch.float32,
-                local_files_only=True,
-                **parts,
-            )
+        try:
+            with quiet_diffusers():
+                return getattr(diffusers, self.kind).from_single_file(
+                    str(self.file),
+                    config=str(CONFIGS / self.architecture),
+                    torch_dtype=torch.float32,
+                    local_files_only=True,
+                    **parts,
+                )
+        except (LookupError, ValueError, RuntimeError) as error:  # NotImplementedError for a weight that stays empty
+            if "allocate memory" in str(error):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"{self.file} lacks weights of {self.architecture}, or has them in other sizes "
+                f"({type(error).__name__}: {reason}): download it again"
+            ) from error
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from pathlib import Path
 import forms
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from huggingface_hub import constants
+from hydra import compose, initialize_config_dir
 
 from mti.models.files import pipeline_files, weight_forms
 from mti.models.pretrained import PretrainedModel

@@ -115,9 +115,12 @@ def test_a_file_is_the_same_model_as_its_folder(
     assert ids[0].tolist() == tiny_sd.with_special_tokens(tiny_sd.token_ids("a photo of a red teapot"))
     noisy = torch.randn(1, *model.latent_shape, generator=torch.Generator().manual_seed(0))
     texts = [each.encode_text(ids, each.embedding[:0]) for each in (model, tiny_sd)]
-    assert torch.equal(*texts)
-    assert torch.equal(*(each.denoise(noisy, torch.tensor([300]), texts[0]) for each in (model, tiny_sd)))
-    assert torch.equal(model.decode(noisy), tiny_sd.decode(noisy))
+    for one, two in (
+        texts,
+        [each.denoise(noisy, torch.tensor([300]), texts[0]) for each in (model, tiny_sd)],
+        [each.decode(noisy) for each in (model, tiny_sd)],
+    ):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
 
 
 def test_a_file_that_lacks_a_tensor_is_refused(configs: Path, tiny_sd_folder: Path, tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_a_file_that_lacks_a_tensor_is_refused(configs: Path, tiny_sd_folder: Pa
     tensors.pop("model.diffusion_model.out.2.weight")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp_path / "mine.safetensors")
     shutil.copytree(tiny_sd_folder / "tokenizer", tmp_path / "tokenizer")
-    with pytest.raises(UserError, match=r"lacks weights of its UNet2DConditionModel: conv_out\.weight"):
+    with pytest.raises(UserError, match=r"lacks weights of sd1, or has them in other sizes \("):
         PretrainedModel(str(tmp_path / "mine.safetensors")).load()
 
 
