@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mti.evaluation import evaluation_loss, ids_of, measured
 from mti.schema import Evaluation
-from mti.types import LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
+from mti.types import LatentDiffusion, Metric, Posterior, UserError
 
 
 class Calibration:
@@ -31,19 +31,20 @@ class Calibration:
 
     def levels(
         self,
-        concept: PreparedConcept,
+        image: str,
         text: str,
         caption_of_another: str | None,
         pictures: Float[Tensor, "pictures 3 height width"],
         posterior: Posterior,
+        mask: Bool[Tensor, "pictures height width"] | None = None,
     ) -> dict[str, dict[str, float]]:
         """The levels of a run that starts from `text`. A text that is None or too long for the prompts is left out."""
         texts = {"initial_text": text, "empty_prompt": "", "caption_of_another": caption_of_another}
-        losses = {name: self._loss(concept.name, words, posterior) for name, words in texts.items()}
-        if concept.name not in self._floors:
-            self._floors[concept.name] = self._floor(pictures, posterior)
+        losses = {name: self._loss(image, words, posterior) for name, words in texts.items()}
+        if image not in self._floors:
+            self._floors[image] = self._floor(pictures, posterior, mask)
         known = {name: loss for name, loss in losses.items() if loss is not None}
-        return {"mse": known, "floor": self._floors[concept.name]}
+        return {"mse": known, "floor": self._floors[image]}
 
     def _loss(self, image: str, text: str | None, posterior: Posterior) -> float | None:
         """The evaluation loss of a text in the reconstruction prompts; no words at all are the empty prompt."""
@@ -59,15 +60,16 @@ class Calibration:
             self._losses[image, text] = evaluation_loss(self.model, self.evaluation, image, posterior, ids, none)
         return self._losses[image, text]
 
-    def _floor(self, pictures: Tensor, posterior: Posterior) -> dict[str, float]:
-        """Each picture against itself after encoding and decoding, averaged over the pictures."""
-        if not any(
-            getattr(metric, "prompt_set", "reconstruction") == "reconstruction" for metric in self.metrics.values()
-        ):
+    def _floor(self, pictures: Tensor, posterior: Posterior, mask: Tensor | None) -> dict[str, float]:
+        """Each picture against itself after encoding and decoding, averaged over the pictures that have a value."""
+        sets = {getattr(metric, "prompt_set", "reconstruction") for metric in self.metrics.values()}
+        if "reconstruction" not in sets:
             return {}
         decoded = self.model.decode(posterior.mean.to(self.model.device)).cpu()
-        scores = [
-            measured(self.metrics, "reconstruction", decoded[[i]], pictures[[i]], ["{}"]) for i in range(len(pictures))
-        ]
-        names = scores[0] if scores else {}
-        return {name.removeprefix("eval/"): sum(one[name] for one in scores) / len(scores) for name in names}
+        scores: dict[str, list[float]] = {}
+        for i in range(len(pictures)):
+            own = None if mask is None else mask[[i]]
+            one = measured(self.metrics, "reconstruction", decoded[[i]], pictures[[i]], ["{}"], own)
+            for name, value in one.items():
+                scores.setdefault(name.removeprefix("eval/"), []).append(value)
+        return {name: sum(values) / len(values) for name, values in scores.items()}

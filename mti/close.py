@@ -13,7 +13,7 @@ from torch import Tensor
 from mti.concepts.identity import placeholder_of
 from mti.errors import UserError
 from mti.figures import comparison
-from mti.loggers import Logger, RunLogger
+from mti.loggers import Logger, RunLogger, run_config
 from mti.schema import plain
 
 if TYPE_CHECKING:
@@ -30,11 +30,15 @@ class RunWriter:
         self.prepared, self.logger, self.protocol = prepared, logger, protocol
         self.folder = prepared.planned.folder
 
-    def open_logger(self, logger: Logger) -> None:
-        """Open the chosen logger's run: grouped by experiment, the initializer as job type."""
-        config = self.prepared.planned.config
+    def open_logger(self, logger: Logger, step: int) -> None:
+        """Open the chosen logger's run: grouped by experiment, the initializer as job type; what was learned from, once."""
+        config, text = self.prepared.planned.config, self.prepared.text
         name, group, kind = config.title, config.experiment.name, config.init.name
-        self.logger = logger.open(self.folder.path, name, group, kind, plain(config))
+        about = run_config(plain(config), text.text, self.prepared.token_names)
+        self.logger = logger.open(self.folder.path, name, group, kind, about)
+        if step == 0:
+            for what, picture in self.prepared.concept.shown.items():
+                self.logger.pictures(0, f"concept/{what}", [picture], [what])
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Measured values, true after so many updates."""
@@ -44,13 +48,19 @@ class RunWriter:
     def keep_pictures(self, step: int, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> None:
         """Sample pictures, and the prompts that they were drawn for."""
         self.folder.save_pictures(step, pictures)
-        self.logger.pictures(step, {"samples": pictures}, {"samples": prompts})
+        self.logger.pictures(step, "samples", pictures, prompts)
 
     def keep_personalization(self, step: int, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
         """Pictures of the personalization prompts."""
         self.folder.save_personalization(step, pictures)
-        captions = {f"personalization/{prompt}": [prompt] * len(many) for prompt, many in pictures.items()}
-        self.logger.pictures(step, {f"personalization/{prompt}": many for prompt, many in pictures.items()}, captions)
+        shown = [(picture, prompt) for prompt, many in pictures.items() for picture in many]
+        self.logger.pictures(step, "personalization", [one for one, _ in shown], [prompt for _, prompt in shown])
+
+    def keep_tokens(self, step: int, embeddings: Float[Tensor, "num_vectors width"]) -> None:
+        """The embeddings as they are after so many updates."""
+        path = self.folder.write_tokens(embeddings, placeholder_of(self.prepared.concept.name), step)
+        if self.logger.wants_tokens:
+            self.logger.tokens(step, path)
 
     def close(self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float) -> None:
         """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end."""

@@ -198,7 +198,7 @@ def explained(override: str, error: Exception, known: Sequence[str] = ()) -> str
     if missing:
         group, name = missing.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-        return f"{group}={name}: there is no such choice{_near(name, options)}; expected one of {', '.join(options)}"
+        return f"{group}={name}: there is no such choice (expected one of {', '.join(options)}){_near(name, options)}"
     key = re.search(r"Could not (?:override|delete|append)[^']*'([^']+)'", text)
     if key and "Key" in text:
         return f"{override or key[1]}: there is no such key{_near(key[1], known)}"
@@ -217,9 +217,15 @@ def _keys(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _near(name: str, names: Sequence[str]) -> str:
+    """The likeliest name that was meant, in words; or the names that stand beside it."""
     last = [one for one in names if one.rpartition(".")[2] == name.rpartition(".")[2]]
-    likely = last[:1] or difflib.get_close_matches(name, names, 1, 0.5)
-    return f" (did you mean {likely[0]}?)" if likely else ""
+    beside = [one for one in names if one.rpartition(".")[0] == name.rpartition(".")[0]]
+    likely = (
+        last[:1] or difflib.get_close_matches(name, beside, 1, 0.6) or difflib.get_close_matches(name, names, 1, 0.8)
+    )
+    if likely:
+        return f" (did you mean {likely[0]}?)"
+    return f"; there are {', '.join(beside)}" if beside else ""
 
 
 def _of_hydra(error: Exception) -> bool:

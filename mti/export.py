@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
@@ -81,7 +80,7 @@ def export(run: Path, to: str, output: Path | None = None, repo: str | None = No
 def learned_by(folder: RunFolder) -> Learned:
     """A run's learned tokens, with what there is to know of them: model, text, steps, commit."""
     embeddings, placeholder = folder.read_tokens()
-    config: Any = yaml.safe_load(folder.read_config()) or {}
+    config = folder.read_config()
     model, summary = config.get("model", {}), folder.summary() or {}
     metadata = {
         "concept": Path(str(config.get("image", "concept"))).stem,

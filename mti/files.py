@@ -53,7 +53,7 @@ def safe_name(text: str, longest: int = 120) -> str:
     if name == text and 0 < len(name) <= longest:
         return name
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return f"{name[: longest - 7].strip('_')}-{mark}".lstrip("-")
+    return f"{name[: longest - 7].strip('._-')}-{mark}".lstrip("-")
 
 
 # ---------------------------------------------------------------------------------------------- writing

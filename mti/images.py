@@ -44,7 +44,8 @@ def formats() -> tuple[str, ...]:
 @functools.cache
 def suffixes() -> frozenset[str]:
     """The endings, in lower case, of files in one of the `formats`."""
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in formats())
+    read = formats()  # first, for it may register more
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in read)
 
 
 def printable(name: str | Path) -> str:
@@ -67,14 +68,14 @@ def picture_size(path: Path) -> tuple[int, int]:
     """Width and height of the picture in a file, upright, from its header alone. Errors as in `read_picture`."""
     with _opened(path) as picture:
         width, height = picture.size
-        lies = picture.getexif().get(ORIENTATION, 1) >= 5  # those that swap the sides
+        lies = picture.getexif().get(ORIENTATION) in range(5, 9) and picture.format != "TIFF"  # turned when opened
     return (height, width) if lies else (width, height)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A picture file whose header has been read; a file's faults become a `UserError`, now and while it is decoded."""
-    _check_file(path)
+    check_file(path)
     name = printable(path)
     try:
         with warnings.catch_warnings():
@@ -94,14 +95,16 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"{name} cannot be read as a picture ({reason}): save it anew as PNG or JPEG") from error
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Raise a `UserError` unless there is a regular file that may be read: a pipe would be waited for for ever."""
     name = printable(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
-        what = f"is a link to {printable(os.readlink(path))}, which is missing" if path.is_symlink() else "no such file"
-        raise UserError(f"{name}: {what}") from None
+        what = (
+            f" is a link to {printable(os.readlink(path))}, which is missing" if path.is_symlink() else ": no such file"
+        )
+        raise UserError(f"{name}{what}") from None
     except (OSError, ValueError) as error:  # a loop of links, a folder that may not be entered, an impossible name
         raise UserError(f"{name} cannot be read ({_reason(error)})") from None
     if not stat.S_ISREG(status.st_mode):

@@ -22,8 +22,8 @@ from mti.outputs import RunFolder, safe_name
 from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
-from mti.schema import RunConfig, flat, plain, raise_together, together
-from mti.typed import written
+from mti.schema import RunConfig, flat, plain, together
+from mti.typed import settings_of, written
 from mti.types import Concept
 
 log = logging.getLogger("mti")
@@ -82,8 +82,8 @@ def image_part(image: str) -> str:
 # -------------------------------------------------------------------------------------- what is wrong
 
 
-def check(configs: Sequence[RunConfig], parts: Parts) -> None:
-    """Find all that is wrong with a list of runs before any weights are loaded, and raise it together."""
+def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
+    """All that is wrong with a list of runs, as far as can be known before any weights are loaded; a line each."""
     faults = [fault for config in configs for fault in _faults(config, parts)]
     folders = [str(config.folder) for config in configs]
     faults += [
@@ -91,7 +91,7 @@ def check(configs: Sequence[RunConfig], parts: Parts) -> None:
         for folder in folders
         if folders.count(folder) > 1
     ]
-    raise_together([*together(configs), *faults])
+    return list(dict.fromkeys([*together(configs), *faults]))
 
 
 def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
         lambda: parts.build(config.model).check(),
         lambda: parts.build(config.dataset).check(config.image),
         lambda: _check_concept(config, parts),
-        lambda: parts.build(config.logger),
+        lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
     ):
         yield from _refusal(part)
     for name, node in config.metrics.items():
@@ -182,10 +182,11 @@ def changes(begun: Mapping[str, Any], config: RunConfig) -> list[str]:
     """What a configuration says otherwise than the one that a run was begun with: "key: old -> new"."""
     before, after = _flattened(begun), _flattened(plain(config))
     incidental = flat(config, INCIDENTAL)
+    sections = tuple(f"{name}." for name, one in settings_of(RunConfig).items() if INCIDENTAL in one.marks)
     return [
         f"{key}: {written(before.get(key))} -> {written(after.get(key))}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key not in incidental and key != "image"
+        if before.get(key) != after.get(key) and key not in (*incidental, "image") and not key.startswith(sections)
     ]
 
 

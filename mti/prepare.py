@@ -34,6 +34,7 @@ class PreparedRun:
     planned: PlannedRun
     concept: PreparedConcept
     text: InitialText
+    token_names: Sequence[str]
     references: Float[Tensor, "pictures 3 size size"]  # what it is trained on and judged against, in [-1, 1]
     mask: Bool[Tensor, "pictures size size"] | None  # True on the clicked thing; None if none was clicked
     run: Run
@@ -105,10 +106,14 @@ class Preparation:
             self._posteriors[id(concept), flip],
             config.training,
         )
-        calibration = self._calibration(planned)
+        mask = mask_of(concept, references)
         another = self.parts.build(config.dataset).caption_of_another(config.image)
-        planned.folder.write_calibration(calibration.levels(concept, text.text, another, references, run.posteriors[0]))
-        return PreparedRun(planned, concept, text, references, mask_of(concept, references), run)
+        levels = self._calibration(planned).levels(
+            concept.name, text.text, another, references, run.posteriors[0], mask
+        )
+        planned.folder.write_calibration(levels)
+        names = self.model.token_names(run.token_ids)
+        return PreparedRun(planned, concept, text, names, references, mask, run)
 
     def _calibration(self, planned: PlannedRun) -> Calibration:
         config = planned.config

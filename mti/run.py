@@ -48,12 +48,15 @@ def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
 
 def start(runs: Sequence[tuple[RunConfig | None, list[str]]], executor: Executor | None = None) -> None:
     """Train all runs; ends the process with 1 if one of them failed, and as a shell would if it was told to stop."""
+    from mti.parts import Parts
+    from mti.plan import faults_of
     from mti.termination import TERMINATION, Terminated
 
-    raise_together(fault for _, faults in runs for fault in faults)
+    parts, configs = Parts(), [config for config, _ in runs if config]
+    raise_together([*(fault for _, faults in runs for fault in faults), *faults_of(configs, parts)])
     try:
         with TERMINATION.handled():
-            good = run_all([config for config, _ in runs if config], executor)
+            good = run_all(configs, parts, executor)
     except Terminated as stopped:
         print("mti: stopped; the same command goes on from the last checkpoints", file=sys.stderr)
         sys.exit(stopped.exit_code)
@@ -61,18 +64,11 @@ def start(runs: Sequence[tuple[RunConfig | None, list[str]]], executor: Executor
         sys.exit(1)
 
 
-def run_all(configs: Sequence[RunConfig], executor: Executor | None = None) -> bool:
-    """Train, evaluate and write every run that is not finished yet; whether all of them ended well.
-
-    Raises:
-        UserError: something is wrong with the configurations.
-    """
+def run_all(configs: Sequence[RunConfig], parts: Any, executor: Executor | None = None) -> bool:
+    """Train, evaluate and write every run that is not finished yet; whether all of them ended well."""
     from mti.callbacks.progress import closing_table
-    from mti.parts import Parts
-    from mti.plan import check, closing_row
+    from mti.plan import closing_row
 
-    parts = Parts()
-    check(configs, parts)
     refused: dict[str, str] = {}
     if executor:
         executor(configs)

@@ -25,7 +25,8 @@ Section = TypeVar("Section")
 
 Steps = list[Annotated[int, AtLeast(0)]]
 Count = Annotated[int, AtLeast(1)]
-Point = list[Annotated[float, AtLeast(0)]]
+Pixel = Annotated[int, AtLeast(0)] | Annotated[float, AtLeast(0)]
+Point = list[Pixel]
 Points = Point | list[Point]
 
 
@@ -161,7 +162,10 @@ class Generate:
 
 
 def checked(config: DictConfig, kind: type[Section]) -> tuple[Section | None, list[str]]:
-    """A composed configuration as its dataclass; or None, and every fault of it in a line."""
+    """A composed configuration as its dataclass, and every fault of it in a line.
+
+    With faults, the dataclass has defaults in their place, to see what else is wrong; or is None.
+    """
     faults: list[str] = []
     plain = _resolved(config, "", faults)
     if faults:
@@ -170,7 +174,7 @@ def checked(config: DictConfig, kind: type[Section]) -> tuple[Section | None, li
     if isinstance(found, RunConfig):
         found = with_clicks(found)
         faults += meant(found)
-    return (None if faults else found), faults
+    return found, faults
 
 
 def _resolved(node: Any, key: str, faults: list[str]) -> Any:

@@ -62,10 +62,12 @@ def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> 
         if error is None:
             done += len(batch)
         elif len(batch) > 1:
-            what = "out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}".splitlines()[0]
+            short, half = is_out_of_memory(error), -(-len(batch) // 2)
+            what = "out of memory" if short else f"{type(error).__name__}: {error}".splitlines()[0]
             log.warning("%s with %d runs at once: going on with half as many", what, len(batch))
-            half = len(batch) // 2
-            waiting[:0] = named(batch[:half], batch[half:])
+            waiting = [
+                part for one in [batch, *waiting] for part in (cut(one, half) if short or one is batch else [one])
+            ]
         else:
             done += 1
             fail(batch[0].planned, OUT_OF_MEMORY if is_out_of_memory(error) else reason(error))
@@ -85,6 +87,11 @@ def batches(runs: Sequence[PreparedRun], model: LatentDiffusion) -> list[list[Pr
         fresh += before.pop(batch)
     size = in_equal_shares(len(fresh), runs_at_once(model, fresh)) if fresh else 1
     return [*before.values(), *named(*(fresh[first : first + size] for first in range(0, len(fresh), size)))]
+
+
+def cut(batch: list[PreparedRun], size: int) -> list[list[PreparedRun]]:
+    """A batch in parts of at most so many runs."""
+    return named(*(batch[i : i + size] for i in range(0, len(batch), size))) if len(batch) > size else [batch]
 
 
 def named(*shares: list[PreparedRun]) -> list[list[PreparedRun]]:
@@ -133,7 +140,7 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
         module = TextualInversion(model, [run.run for run in runs], start)
         for i, writer in enumerate(writers):
             writer.folder.resume(start)
-            writer.open_logger(parts.build(config.logger))
+            writer.open_logger(parts.build(config.logger), start)
             if start:
                 module.load_run_state(i, (writer.folder.load_state(start) or (0, {}))[1])
         if start:

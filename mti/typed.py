@@ -127,15 +127,15 @@ def _one_of(value: Any, hints: tuple[Any, ...], marks: tuple[Any, ...], key: str
 
 
 def _section(value: Any, kind: Any, key: str, faults: list[str]) -> Any:
-    """A dataclass from a mapping."""
+    """A dataclass from a mapping; what is wrong is as if it were not given, so that the rest can be looked at too."""
     if dataclasses.is_dataclass(value) and isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
         faults.append(f"{key}={written(value)}: expected the keys {', '.join(settings_of(kind))}")
         return None
-    before = len(faults)
-    found = _arguments(value, settings_of(kind), key, faults)
-    return kind(**found) if len(faults) == before else None
+    settings = settings_of(kind)
+    found = _arguments(value, settings, key, faults)
+    return kind(**found) if all(name in found for name in settings if settings[name].required) else None
 
 
 def part(value: Any, key: str, faults: list[str]) -> Part | None:
@@ -150,7 +150,9 @@ def part(value: Any, key: str, faults: list[str]) -> Part | None:
         return None
     own = {name: one for name, one in value.items() if name in HYDRAS_OWN}
     rest = {name: one for name, one in value.items() if name not in HYDRAS_OWN}
-    return Part(own | _arguments(rest, settings_of(kind), key, faults))
+    before = len(faults)
+    found = Part(own | _arguments(rest, settings_of(kind), key, faults))
+    return found if len(faults) == before else None
 
 
 def _arguments(
@@ -160,7 +162,11 @@ def _arguments(
     for name, value in given.items():
         path = f"{key}.{name}" if key else str(name)
         if name in settings:
-            found[name] = convert(value, settings[name].hint, path, faults)
+            wrong: list[str] = []
+            converted = convert(value, settings[name].hint, path, wrong)
+            faults += wrong
+            if not wrong or dataclasses.is_dataclass(converted):
+                found[name] = converted
         elif "**" in settings:
             found[name] = value
         else:

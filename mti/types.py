@@ -28,7 +28,7 @@ class Concept:
     name: str
     pictures: tuple[Path, ...]
     recorded: Mapping[str, str] = field(default_factory=dict)  # "class" and "caption", as in table A.1
-    click: tuple[float, float] | None = None  # recorded: on the thing, in the first picture's own pixels
+    click: tuple[int | float, int | float] | None = None  # recorded: on the thing, in the first picture's own pixels
     skipped: Mapping[str, str] = field(default_factory=dict)  # files of its folder that are not used, and why
 
 

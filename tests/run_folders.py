@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ def curve(init: str, picture: int, step: int) -> float:
     return START[init] - FALL[init] * step / 100 + picture
 
 
-def begin(root: Path, image: str, init: str, seed: int = 0, name: str = "", **config) -> RunFolder:
-    """A run that has only its configuration."""
-    folder = RunFolder(root / image / init / f"s{seed}{name}")
+def begin(root: Path, image: str, init: str, seed: int = 0, name: str = "", came=None, settings=None, **config):
+    """A run that has only its configuration and, as `came` says, its record.json."""
+    folder = RunFolder(root / Path(image).name / init / f"s{seed}{name}")
     record = {
         "image": image,
         "seed": seed,
@@ -33,12 +34,17 @@ def begin(root: Path, image: str, init: str, seed: int = 0, name: str = "", **co
         "trainer": {"max_steps": STEPS[-1]},
         "evaluation": {"samples": 4, "pictures": 1, "prompts": ["a {}"]},
     }
-    folder.write_config(yaml.safe_dump(record | config))
+    every = json.loads(json.dumps(record | config | (settings or {})))  # no object twice: YAML would use anchors
+    folder.write_config(yaml.safe_dump(every))
+    if came:
+        (folder.path / "record.json").write_text(json.dumps(came))
     return folder
 
 
-def finish(root: Path, image: str, init: str, seed: int = 0, picture: int = 0, pictures: bool = False, **more):
-    """A finished run; `more` is for `begin`."""
+def finish(
+    root: Path, image: str, init: str, seed: int = 0, picture: int = 0, pictures: bool = False, metrics=None, **more
+) -> RunFolder:
+    """A finished run, with the records of its metrics; `more` is for `begin`."""
     folder = begin(root, image, init, seed, **more)
     noise = np.random.default_rng(seed).normal(size=STEPS[-1])  # the same for all initializers
     for step in range(STEPS[-1]):
@@ -57,7 +63,8 @@ def finish(root: Path, image: str, init: str, seed: int = 0, picture: int = 0, p
     if pictures:
         folder.save_input(Image.new("RGB", (8, 8), "blue"))
         folder.save_personalization(100, {"{} fedora": [Image.new("RGB", (8, 8), "red")]})
-    folder.write_summary({"status": "finished", "image": image, "init": init, "seed": seed})
+    told = {} if metrics is None else {"protocol": {"samples": 4, "metrics": metrics}}
+    folder.write_summary({"status": "finished", "image": image, "init": init, "seed": seed} | told)
     return folder
 
 

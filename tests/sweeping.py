@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from mti.plan import placed
+from mti.parts import Parts
+from mti.plan import faults_of, placed
+from mti.run import Executor, run_all
 from mti.schema import RunConfig, checked
 
 CONF = str(Path(__file__).parent.parent / "conf")
@@ -38,3 +41,10 @@ def configured(folder: Path | None, *overrides: str) -> RunConfig:
 def small(folder: Path, model: Path, *overrides: str) -> RunConfig:
     """The same, small, on a tiny model."""
     return configured(folder, *SMALL, f"model.path={model}", "model.name=tiny", *overrides)
+
+
+def invert(configs: Sequence[RunConfig], executor: Executor | None = None) -> bool:
+    """Train runs that are right; whether all of them ended well."""
+    parts = Parts()
+    assert not faults_of(configs, parts)
+    return run_all(configs, parts, executor)

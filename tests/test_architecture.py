@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {"types", "ranges", "embeddings", "templates", "downloads", "images", "library_logging", "weights"}
+LEAVES = {
+    *("types", "errors", "files", "templates", "downloads", "images", "library_logging", "ranges", "weights"),
+    *("concepts", "embeddings"),
+}
 CORE = {"tokens", "loss", "noise", "outputs", "exports"}
 REPORT = {"report", "reporting", "dashboard"}
 ROOMS = {"models", "initializers", "perception", "metrics"}

@@ -1,16 +1,13 @@
 """The levels that curves are seen beside."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from mti.calibration import Calibration
-from mti.evaluation import EvaluationProtocol, evaluation_loss, ids_of
-from mti.types import Concept
+from mti.evaluation import evaluation_loss, ids_of
+from mti.schema import Evaluation
 
-CONCEPT = Concept("teapot", (Path("teapot.png"),))
-PROTOCOL = EvaluationProtocol(
+EVALUATION = Evaluation(
     steps=[0],
     prompts=["a {}", "the {}"],
     samples=4,
@@ -33,9 +30,9 @@ def pictures():
 
 @pytest.fixture
 def calibrated(tiny_sd, pictures):
-    calibration = Calibration(tiny_sd, PROTOCOL, {"mine": Difference()})
+    calibration = Calibration(tiny_sd, EVALUATION, {"mine": Difference()})
     posterior = tiny_sd.encode_picture(pictures)
-    return lambda text, wrong: calibration.levels(CONCEPT, text, wrong, pictures, posterior)
+    return lambda text, wrong: calibration.levels("teapot", text, wrong, pictures, posterior)
 
 
 def test_the_initial_text_has_the_loss_of_rows_that_are_copies_of_its_tokens(tiny_sd, pictures, calibrated):
@@ -43,9 +40,9 @@ def test_the_initial_text_has_the_loss_of_rows_that_are_copies_of_its_tokens(tin
     ids = tiny_sd.token_ids("red teapot")
     embeddings = tiny_sd.embedding[ids]
     placeholders = range(len(tiny_sd.embedding), len(tiny_sd.embedding) + len(ids))
-    prompts = ids_of(tiny_sd, PROTOCOL.prompts, placeholders, PROTOCOL.samples)
+    prompts = ids_of(tiny_sd, EVALUATION.prompts, placeholders, EVALUATION.samples)
     posterior = tiny_sd.encode_picture(pictures)
-    started = evaluation_loss(tiny_sd, PROTOCOL, "teapot", posterior, prompts, embeddings)
+    started = evaluation_loss(tiny_sd, EVALUATION, "teapot", posterior, prompts, embeddings)
     assert calibrated("red teapot", None)["mse"]["initial_text"] == pytest.approx(started, rel=1e-6)
 
 

@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
-from mti.evaluation import EvaluationProtocol, Personalization, measured
+from mti.evaluation import measured, protocol_record, reconstruction_prompts
+from mti.schema import Evaluation, Personalization
 
 PICTURES = torch.zeros(4, 3, 8, 8)
-PROTOCOL = EvaluationProtocol(
+EVALUATION = Evaluation(
     steps=[0],
     prompts=["a {}", "the {}"],
     samples=4,
@@ -47,11 +48,13 @@ def test_metrics_are_handed_the_pictures_they_judge():
 
 
 def test_the_reconstruction_prompts_take_turns():
-    assert PROTOCOL.reconstruction == ["a {}", "the {}", "a {}"]
+    assert reconstruction_prompts(EVALUATION) == ["a {}", "the {}", "a {}"]
 
 
-def test_the_protocol_is_kept_with_what_the_metrics_say_of_themselves():
-    record = json.loads(json.dumps(PROTOCOL.record({"mine": PerPicture()})))
-    assert (record["sampler"], record["num_inference_steps"], record["guidance_scale"]) == ("DDIM", 2, 4.0)
+def test_the_protocol_is_kept_with_what_the_metrics_say_of_themselves(tiny_sd):
+    metrics = {"mine": PerPicture()}
+    record = json.loads(json.dumps(protocol_record(EVALUATION, Personalization(), metrics, tiny_sd)))
+    assert (record["sampler"], record["num_inference_steps"], record["guidance_scale"]) == ("ddim", 2, 4.0)
     assert record["metrics"] == {"mine": {"backbone": "none"}}
+    assert record["precision"] == "fp32"
     assert record["personalization"]["pictures"] == Personalization().pictures

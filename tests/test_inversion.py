@@ -2,22 +2,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from mti.evaluation import EvaluationProtocol, evaluation_loss, ids_of
+from mti.evaluation import evaluation_loss, ids_of
 from mti.inversion import Run, TextualInversion
 from mti.library_logging import quiet_lightning
-from mti.templates import OBJECT
-from mti.training import LIGHTNING_SERVICES_OFF, step_numbers
+from mti.schema import Evaluation, Trainer, Training
+from mti.train import lightning_trainer, step_numbers
 
 TEXTS = {"star": "*", "caption": "a photo of the"}
-PROTOCOL = EvaluationProtocol(
-    steps=[0],
-    prompts=["a photo of {}", "the {}"],
-    samples=6,
-    pictures=0,
-    num_inference_steps=1,
-    guidance_scale=1.0,
-    batch_size=4,
-)
+EVALUATION = Evaluation(prompts=["a photo of {}", "the {}"], samples=6, pictures=0, batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +18,10 @@ def posterior(tiny_sd):
     return tiny_sd.encode_picture(torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1)
 
 
-def a_run(model, posterior, text="caption", **changes) -> Run:
+def a_run(model, posterior, text="caption", seed=0, image="teapot", posteriors=None, **training) -> Run:
     ids = model.token_ids(TEXTS[text])
-    given = {"image": "teapot", "seed": 0, "learning_rate": 0.01, "templates": OBJECT[:5], "posteriors": [posterior]}
-    return Run(token_ids=ids, **{**given, **changes})
+    how = Training(**{"learning_rate": 0.01, "batch_size": 2, **training})
+    return Run(image, seed, ids, posteriors or [posterior], how)
 
 
 class Losses(pl.Callback):
@@ -42,13 +34,12 @@ class Losses(pl.Callback):
 
 def fit(model, runs, steps=4, start=0, states=(), module_type=TextualInversion):
     """Train; the module, and the losses of every step and run."""
-    module, losses = module_type(model, runs, batch_size=2, start=start), Losses()
+    module, losses = module_type(model, runs, start=start), Losses()
     for i, state in enumerate(states):
         module.load_run_state(i, state)
     with quiet_lightning():
-        pl.Trainer(accelerator="cpu", callbacks=[losses], **LIGHTNING_SERVICES_OFF).fit(
-            module, step_numbers(start, steps)
-        )
+        trainer = lightning_trainer(Trainer(max_steps=steps, accelerator="cpu"), [losses])
+        trainer.fit(module, step_numbers(start, steps))
     return module, losses.curves
 
 
@@ -57,17 +48,17 @@ def embeddings(module):
 
 
 def test_placeholders_start_with_exactly_the_loss_of_their_text(tiny_sd, posterior):
-    module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior, "star"), a_run(tiny_sd, posterior)], 2)
-    ids = ids_of(tiny_sd, PROTOCOL.prompts, module.table.placeholders(1), PROTOCOL.samples)
-    plain = ids_of(tiny_sd, [p.format(TEXTS["caption"]) for p in PROTOCOL.prompts], [], PROTOCOL.samples)
-    arguments = (tiny_sd, PROTOCOL, "teapot", posterior)
+    module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior, "star"), a_run(tiny_sd, posterior)])
+    ids = ids_of(tiny_sd, EVALUATION.prompts, module.table.placeholders(1), EVALUATION.samples)
+    plain = ids_of(tiny_sd, [p.format(TEXTS["caption"]) for p in EVALUATION.prompts], [], EVALUATION.samples)
+    arguments = (tiny_sd, EVALUATION, "teapot", posterior)
     learned = module.embeddings().detach()
     assert evaluation_loss(*arguments, ids, learned) == evaluation_loss(*arguments, plain, learned)
 
 
 def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):
     frozen = [p.clone() for part in (tiny_sd._unet, tiny_sd._text_encoder, tiny_sd._vae) for p in part.parameters()]
-    start = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)], 2)
+    start = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)])
     module, _ = fit(tiny_sd, [a_run(tiny_sd, posterior)])
     assert len(module.table.embeddings[0]) == 4
     assert ((module.table.embeddings[0] - start.table.embeddings[0]).abs().amax(dim=1) > 1e-4).all()
@@ -77,7 +68,7 @@ def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):
 
 
 def test_only_the_rows_are_parameters_and_state(tiny_sd, posterior):
-    module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, "star")], 2)
+    module = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior), a_run(tiny_sd, posterior, "star")])
     width = tiny_sd.embedding.shape[1]
     assert [tuple(p.shape) for p in module.parameters()] == [(4, width), (1, width)]
     assert set(module.state_dict()) == {"table.embeddings.0", "table.embeddings.1"}
@@ -88,7 +79,7 @@ def test_company_changes_nothing(tiny_sd, posterior):
         a_run(tiny_sd, posterior, "star"),
         a_run(tiny_sd, posterior, learning_rate=0.1),
         a_run(tiny_sd, posterior, seed=5, weight_decay=0.1, max_grad_norm=0.01),
-        a_run(tiny_sd, posterior, image="cup", templates=OBJECT[:2]),
+        a_run(tiny_sd, posterior, image="cup"),
     ]
     together, curves = fit(tiny_sd, runs)
     backwards, _ = fit(tiny_sd, runs[::-1])
@@ -127,7 +118,7 @@ def test_a_run_that_is_no_longer_finite_stops_alone_and_keeps_its_last_good_rows
     alone, _ = fit(tiny_sd, runs[:1])
     assert list(module.failures) == [1]
     assert "non-finite loss at step 0" in module.failures[1]
-    assert torch.equal(module.table.embeddings[1], TextualInversion(tiny_sd, runs, 2).table.embeddings[1])
+    assert torch.equal(module.table.embeddings[1], TextualInversion(tiny_sd, runs).table.embeddings[1])
     assert len(curves) == 4
     torch.testing.assert_close(module.table.embeddings[0], alone.table.embeddings[0], rtol=1e-3, atol=1e-4)
 

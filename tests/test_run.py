@@ -182,8 +182,9 @@ def test_interrupted_from_the_keyboard_a_run_says_how_to_go_on(command, tmp_path
             _, told = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert process.returncode == 1
-    assert "interrupted; the same command goes on from the last checkpoints" in told
+    assert process.returncode == 128 + signal.SIGINT
+    assert "SIGINT: stopping after this step" in told
+    assert "stopped; the same command goes on from the last checkpoints" in told
     assert "Traceback" not in told
 
 

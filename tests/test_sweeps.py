@@ -8,29 +8,29 @@ import weakref
 import pytest
 import torch
 from PIL import Image
-from sweeping import configured
+from sweeping import invert, small
 
-from mti import training
-from mti.images import load_pictures
+from mti import prepare, train
+from mti.concepts.prepared import prepare_concept
+from mti.errors import UserError
 from mti.initializers.text import Text
 from mti.inversion import TextualInversion
 from mti.outputs import RunFolder
-from mti.training import invert
-from mti.types import UserError
+from mti.parts import Parts
 
 JOBS = [
     ("image=teapot",),
     ("image=teapot", "seed=1", "training.learning_rate=0.02"),
     ("image=cup", "init.text='the red cat'", "training.weight_decay=0.1"),
-    ("image=cup", "init=star", "seed=2"),
+    ("image=cup", "init=star", "init.text=null", "seed=2"),
     ("image=bird", "init.text='a good red teapot'", "training.flip=true", "training.max_grad_norm=0.01"),
-    ("image=bird", "init=class", "init.source=recorded"),
+    ("image=bird", "init=class", "init.text=null", "init.source=recorded"),
 ]
 
 
 def multirun(root, model, jobs, *overrides):
     """The jobs' configurations, each with a folder of its number."""
-    return [configured(root / str(number), model, *JOBS[number], *overrides) for number in jobs]
+    return [small(root / str(number), model, *JOBS[number], *overrides) for number in jobs]
 
 
 def curves(root, number):
@@ -65,9 +65,9 @@ def test_a_run_does_not_depend_on_its_company(tiny_sd_folder, tmp_path, alone, d
 
 def test_jobs_that_cannot_share_are_grouped_and_the_log_says_how(tiny_sd_folder, tmp_path, alone, caplog):
     configs = [
-        configured(tmp_path / "0", tiny_sd_folder, *JOBS[0]),
-        configured(tmp_path / "longer", tiny_sd_folder, "trainer.max_steps=5"),
-        configured(tmp_path / "1", tiny_sd_folder, *JOBS[1]),
+        small(tmp_path / "0", tiny_sd_folder, *JOBS[0]),
+        small(tmp_path / "longer", tiny_sd_folder, "trainer.max_steps=5"),
+        small(tmp_path / "1", tiny_sd_folder, *JOBS[1]),
     ]
     caplog.set_level(logging.INFO)
     assert invert(configs)
@@ -126,14 +126,14 @@ def no_number(monkeypatch, tmp_path):
 
 
 def broken_picture(monkeypatch, tmp_path):
-    def load(concept, size):
+    def prepared(concept, *given):
         if concept.name == "ruined":
             raise UserError("ruined.png cannot be read")
-        return load_pictures(concept, size)
+        return prepare_concept(concept, *given)
 
     path = tmp_path / "ruined.png"
     Image.new("RGB", (32, 32), "red").save(path)
-    monkeypatch.setattr(training, "load_pictures", load)
+    monkeypatch.setattr(prepare, "prepare_concept", prepared)
     return [f"image={path}"], "ruined.png cannot be read"
 
 
@@ -165,7 +165,7 @@ FAILURES = [broken_training, no_number, broken_picture, refused_prompt, failed_d
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
 def test_a_run_fails_alone_and_with_its_reason(tiny_sd_folder, tmp_path, alone, monkeypatch, capsys, failure):
     overrides, reason = failure(monkeypatch, tmp_path)
-    bad = configured(tmp_path / "bad", tiny_sd_folder, *overrides)
+    bad = small(tmp_path / "bad", tiny_sd_folder, *overrides)
     first, second = multirun(tmp_path, tiny_sd_folder, [0, 2])
     assert not invert([first, bad, second])
     summary = RunFolder(tmp_path / "bad").summary()
@@ -178,28 +178,31 @@ def test_a_run_fails_alone_and_with_its_reason(tiny_sd_folder, tmp_path, alone, 
 
 
 def test_a_model_that_is_not_to_be_had_ends_its_group_alone(tiny_sd_folder, tmp_path, monkeypatch):
-    real = training.build
+    real = Parts.build
 
-    def build(node):
-        if getattr(node, "name", None) == "absent":
+    def build(parts, node):
+        if node.get("name") == "absent":
             raise UserError("model.path=absent/absent cannot be reached")
-        return real(node)
+        return real(parts, node)
 
-    monkeypatch.setattr(training, "build", build)
+    monkeypatch.setattr(Parts, "build", build)
     configs = multirun(tmp_path, tiny_sd_folder, [0])
-    configs.append(configured(tmp_path / "bad", tiny_sd_folder, "model.name=absent"))
+    configs.append(small(tmp_path / "bad", tiny_sd_folder, "model.name=absent"))
     assert not invert(configs)
     assert RunFolder(tmp_path / "0").finished
     assert "cannot be reached" in RunFolder(tmp_path / "bad").summary()["reason"]
-    with pytest.raises(UserError, match="cannot be reached"):
-        invert(configs[1:])
 
 
-def test_a_multirun_on_a_folder_in_use_is_refused(tiny_sd_folder, tmp_path):
+def test_a_run_whose_folder_is_in_use_is_left_alone_and_the_others_are_trained(
+    tiny_sd_folder, tmp_path, capsys, caplog
+):
     configs = multirun(tmp_path, tiny_sd_folder, [0, 1])
-    with RunFolder(tmp_path / "1").locked(), pytest.raises(UserError, match=r"1 is in use by process \d+"):
-        invert(configs)
-    assert not RunFolder(tmp_path / "0").finished
+    with RunFolder(tmp_path / "1").locked():
+        assert not invert(configs)
+    assert "1 is in use by process" in caplog.text
+    assert "not begun" in capsys.readouterr().out
+    assert RunFolder(tmp_path / "0").finished
+    assert not (tmp_path / "1" / "config.yaml").exists()
     assert invert(configs)
 
 
@@ -208,22 +211,69 @@ def test_finished_runs_are_skipped_and_only_the_rest_is_trained(tiny_sd_folder, 
     caplog.set_level(logging.INFO)
     assert invert(multirun(tmp_path, tiny_sd_folder, [0, 1]))
     assert caplog.text.count("finished before, skipped") == 1
-    assert "runs: 1; model: tiny" in caplog.text
 
 
-def test_nothing_of_a_chunk_stays_in_memory(tiny_sd_folder, tmp_path, monkeypatch):
-    """When a chunk begins, the module of the one before is gone, and so are its jobs' curves and states."""
-    real, modules, jobs_seen = training.fit, [], []
+def test_more_steps_continue_a_run_as_if_it_had_them_from_the_beginning(tiny_sd_folder, tmp_path):
+    jobs = [0, 1]
+    assert invert(multirun(tmp_path / "long", tiny_sd_folder, jobs, "trainer.max_steps=8"))
+    assert invert(multirun(tmp_path / "short", tiny_sd_folder, jobs))
+    assert invert(multirun(tmp_path / "short", tiny_sd_folder, jobs, "trainer.max_steps=8"))
+    for number in jobs:
+        ours, theirs = RunFolder(tmp_path / "short" / str(number)), RunFolder(tmp_path / "long" / str(number))
+        assert ours.metrics()["train/mse"] == theirs.metrics()["train/mse"]
+        assert torch.equal(ours.read_tokens()[0], theirs.read_tokens()[0])
 
-    def fit(model, jobs, logger):
-        gc.collect()
-        assert [module() for module in modules] == [None] * len(modules)
-        assert not any(job.folder._rows or job.state for job in jobs_seen)
-        jobs_seen.extend(jobs)
-        jobs, module = real(model, jobs, logger)
-        modules.append(weakref.ref(module))
-        return jobs, module
 
-    monkeypatch.setattr(training, "fit", fit)
+def test_a_picture_that_vanishes_while_training_is_not_missed(tiny_sd_folder, tmp_path, monkeypatch):
+    path = tmp_path / "gone.png"
+    Image.new("RGB", (32, 32), "red").save(path)
+    real = TextualInversion.training_step
+
+    def step(module, number):
+        path.unlink(missing_ok=True)
+        return real(module, number)
+
+    monkeypatch.setattr(TextualInversion, "training_step", step)
+    assert invert([small(tmp_path / "run", tiny_sd_folder, f"image={path}")])
+
+
+def test_a_full_disk_under_one_folder_ends_that_run_alone(tiny_sd_folder, tmp_path, monkeypatch):
+    real = RunFolder.save_state
+
+    def save_state(folder, *given):
+        if folder.path.name == "0":
+            raise UserError(f"{folder.path} cannot be written (No space left on device)")
+        return real(folder, *given)
+
+    monkeypatch.setattr(RunFolder, "save_state", save_state)
+    assert not invert(multirun(tmp_path, tiny_sd_folder, [0, 1]))
+    assert "No space left" in RunFolder(tmp_path / "0").summary()["reason"]
+    assert RunFolder(tmp_path / "1").finished
+
+
+def test_pictures_are_decoded_and_described_once_for_all_runs_of_a_concept(tiny_sd_folder, tmp_path, monkeypatch):
+    decoded = []
+
+    def prepared(concept, *given):
+        decoded.append(concept.name)
+        return prepare_concept(concept, *given)
+
+    monkeypatch.setattr(prepare, "prepare_concept", prepared)
+    assert invert(multirun(tmp_path, tiny_sd_folder, range(4)))
+    assert sorted(decoded) == ["cup", "teapot"]
+
+
+def test_nothing_of_a_batch_stays_in_memory(tiny_sd_folder, tmp_path, monkeypatch):
+    """When a batch begins, the module of the one before is gone."""
+    modules = []
+
+    class Watched(TextualInversion):
+        def __init__(self, *given):
+            gc.collect()
+            assert [module() for module in modules] == [None] * len(modules)
+            super().__init__(*given)
+            modules.append(weakref.ref(self))
+
+    monkeypatch.setattr(train, "TextualInversion", Watched)
     assert invert(multirun(tmp_path, tiny_sd_folder, [0, 1, 2], "training.runs_at_once=1"))
     assert len(modules) == 3

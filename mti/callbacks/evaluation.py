@@ -56,10 +56,14 @@ class Evaluator(pl.Callback):
             for i, loss in zip(module.active, self._losses(module), strict=True):
                 values[i]["eval/mse"] = loss
             self._reconstruct(module, values)
+            self._each(module, module.active, lambda i: self._keep_tokens(module, i))
         if step in self.personalization.steps:
             self._personalize(module, values)
         if TERMINATION.requested is None:
             self._each(module, module.active, lambda i: self.writers[i].record(step, values[i]))
+
+    def _keep_tokens(self, module: TextualInversion, i: int) -> None:
+        self.writers[i].keep_tokens(module.step, module.table.embeddings[i].detach().cpu())
 
     def _losses(self, module: TextualInversion) -> list[float]:
         evaluation, model = self.evaluation, module.model

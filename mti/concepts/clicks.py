@@ -43,10 +43,17 @@ class Clicks:
         left, top, right, bottom = self.box or (min(xs), min(ys), max(xs) + 0.5, max(ys) + 0.5)
         return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
-    def scaled(self, scale: float) -> Clicks:
-        """The same places in the picture scaled so."""
-        inside, outside = (tuple((scale * x, scale * y) for x, y in points) for points in (self.inside, self.outside))
-        return Clicks(inside, outside, self.box and _four(scale * edge for edge in self.box))
+    def within(self, box: tuple[int, int, int, int], scale: int | float = 1) -> Clicks:
+        """The same places in the part of the picture in `box`, scaled; points beside the thing may lie out of it."""
+        left, top, right, bottom = box
+        beside = [(x, y) for x, y in self.outside if left <= x < right and top <= y < bottom]
+        inside, outside = (
+            tuple((scale * (x - left), scale * (y - top)) for x, y in points) for points in (self.inside, beside)
+        )
+        edges = self.box and _four(
+            scale * (edge - start) for edge, start in zip(self.box, (left, top) * 2, strict=True)
+        )
+        return Clicks(inside, outside, edges)
 
     def __str__(self) -> str:
         """As they are written on the command line."""

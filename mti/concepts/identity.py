@@ -6,8 +6,8 @@ import hashlib
 import re
 import unicodedata
 
-from mti.images import printable
-from mti.types import Concept, UserError
+from mti.images import check_file
+from mti.types import Concept
 
 LONGEST_PLACEHOLDER = 40  # characters of the name that are kept in it
 
@@ -40,9 +40,7 @@ def digest(concept: Concept) -> str:
     """
     total = hashlib.sha256()
     for path in concept.pictures:
-        try:
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from None
+        check_file(path)
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()

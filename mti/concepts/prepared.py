@@ -36,7 +36,7 @@ def prepare_concept(
     crop: Crop | None,
     segmenter: Segmenter,
     background: Background,
-    margin: float,
+    margin: int | float,
 ) -> PreparedConcept:
     """Decode a concept's pictures, find what is clicked in the first, and cut out the squares to train on.
 

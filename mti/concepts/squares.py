@@ -39,13 +39,24 @@ def thing_square(thing: Box, width: int, height: int) -> Box:
     return left, top, left + side, top + side
 
 
+def window_around(thing: Box, width: int, height: int, elongation: int) -> Box:
+    """The part of a long picture about a thing: at most `elongation` times as long as wide, or as long as the thing."""
+    spans = []
+    for first, last, size, other in ((thing[0], thing[2], width, height), (thing[1], thing[3], height, width)):
+        length = min(max(elongation * other, last - first), size)
+        start = min(max(round((first + last - length) / 2), 0), size - length)
+        spans.append((start, start + length))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
+
+
 def box_of(mask: Bool[np.ndarray, "height width"]) -> Box:
     """The smallest box around a mask that is not empty."""
     (left, right), (top, bottom) = (np.flatnonzero(mask.any(axis))[[0, -1]].tolist() for axis in (0, 1))
     return left, top, right + 1, bottom + 1
 
 
-def box_around(thing: Box, margin: float, width: int, height: int) -> Box:
+def box_around(thing: Box, margin: int | float, width: int, height: int) -> Box:
     """The square around a thing with a margin at its longer side, moved and cut so as to stay in the picture."""
     side = round((1 + 2 * margin) * max(thing[2] - thing[0], thing[3] - thing[1]))
     spans = []

@@ -63,7 +63,7 @@ class ClickCrop:
 
 
 def click_crop(
-    name: str, picture: Image.Image, clicks: Clicks, segmenter: Segmenter, background: Background, margin: float
+    name: str, picture: Image.Image, clicks: Clicks, segmenter: Segmenter, background: Background, margin: int | float
 ) -> ClickCrop:
     """The thing that is clicked in the picture of the concept `name`, with a margin as a share of its longer side.
 
@@ -71,23 +71,10 @@ def click_crop(
     """
     mask, score = segmenter(picture, clicks)
     if not mask.any():
-        log.warning(
-            "%s: %s finds nothing at %s: click elsewhere, or give box=[x0,y0,x1,y1]; %s",
-            name,
-            segmenter.name,
-            clicks,
-            "the whole picture is described",
-        )
+        log.warning("%s: nothing is found at %s, so all is described: click elsewhere or give a box", name, clicks)
         return ClickCrop(mask, score, clicks.extent(), picture, (0, 0, *picture.size), on_white=False)
     if score < LOW_SCORE:
-        log.warning(
-            "%s: %s is not sure of the thing at %s (score %.2f): look at the mask, then click again or %s",
-            name,
-            segmenter.name,
-            clicks,
-            score,
-            "give box=[x0,y0,x1,y1]",
-        )
+        log.warning("%s: what is at %s is uncertain (score %.2f): click again or give a box", name, clicks, score)
     box = box_of(mask)
     crop = box_around(box, margin, *picture.size)
     white = background == "white"

@@ -66,7 +66,8 @@ class DataSet(ABC):
 
     def _name(self, image: str) -> str | None:
         """The name that `image` is, however its accents are composed; or None."""
-        return next((name for name in (image, unicodedata.normalize("NFC", image)) if name in self.names()), None)
+        names = self.names()
+        return next((name for name in (image, unicodedata.normalize("NFC", image)) if name in names), None)
 
     def _at(self, image: str) -> Concept:
         """The concept that lies at a path as it is written, or else with `~` expanded."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from mti.concepts.clicks import recorded_click
 from mti.concepts.identity import concept_name
@@ -25,13 +27,19 @@ class Folder(DataSet):
         self.root = root
 
     def names(self) -> list[str]:
-        """The names of the files without their endings, then those of the folders."""
-        return list(self._paths())
+        """The names of the files without their endings, then those of the folders.
+
+        Raises:
+            UserError: there is no such folder, two of them have one name, or `concepts.yaml` is not as it should be.
+        """
+        paths = self._paths()
+        self._records(paths)
+        return list(paths)
 
     def named(self, name: str) -> Concept:
         """The concept of a name, with what `concepts.yaml` records of it."""
-        path, record = self._paths()[name], self._records().get(name, {})
-        found = concept_at(path)
+        paths = self._paths()
+        record, found = self._records(paths).get(name, {}), concept_at(paths[name])
         click = recorded_click(record.get("click"))
         return Concept(name, found.pictures, recorded_texts(record), click, found.skipped)
 
@@ -39,8 +47,9 @@ class Folder(DataSet):
         """The recorded texts of all; of no root, none."""
         if not self.root:
             return {}
-        records = self._records()
-        return {name: recorded_texts(records.get(name, {})) for name in self.names()}
+        paths = self._paths()
+        records = self._records(paths)
+        return {name: recorded_texts(records.get(name, {})) for name in paths}
 
     def check_named(self, name: str) -> None:
         """Raise a `UserError` if a picture of the concept cannot be read."""
@@ -68,17 +77,15 @@ class Folder(DataSet):
             paths[name] = path.absolute()
         return paths
 
-    def _records(self) -> dict[str, dict[str, object]]:
+    def _records(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
         """What `concepts.yaml` says, by the names of the concepts."""
         file = Path(os.path.expanduser(str(self.root)), "concepts.yaml")
-        names = self.names()
         records = {}
         for written, record in read_records(file).items():
-            name = written if written in names else concept_name(written)
-            if name not in names:
-                raise UserError(
-                    f"{printable(file)}: there is no concept {written!r}; the concepts are: {', '.join(names)}"
-                )
+            name = next((name for name in (written, concept_name(written)) if name in names), None)
+            if name is None:
+                known = ", ".join(names)
+                raise UserError(f"{printable(file)}: there is no concept {written!r}; the concepts are: {known}")
             records[name] = record
         return records
 

@@ -21,10 +21,8 @@ def recorded_texts(record: Mapping[str, Any]) -> dict[str, str]:
     return {key: record[key] for key in TEXTS if key in record}
 
 
-def check_record(where: str, name: Any, record: Any, others: tuple[str, ...] = ()) -> None:
+def check_record(where: str, name: str, record: Any, others: tuple[str, ...] = ()) -> None:
     """Raise a `UserError` unless a record has texts and a click only, or what else the data set knows."""
-    if not isinstance(name, str):
-        raise UserError(f"{where}: the name {name!r} is none that was written: YAML takes it so, put it in quotes")
     if not isinstance(record, Mapping):
         raise UserError(f"{where}: the record of {name!r} is no mapping, expected {EXPECTED}")
     for key, value in record.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,8 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
+
+from mti.files import atomic
 
 SDXL = (768, 1280)  # widths of its two text encoders, whose embeddings of a token stand in one row
 
@@ -43,13 +44,9 @@ def rows(value: Any) -> Float[Tensor, "num_vectors width"]:
 
 def save_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have a file written for everybody to read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    write(draft)
-    draft.chmod(0o644)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    with atomic(path) as draft:
+        write(draft)
+        draft.chmod(0o644)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

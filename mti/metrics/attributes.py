@@ -10,7 +10,7 @@ Vocabulary = Mapping[str, Mapping[str, Sequence[str]]]
 """Of each aspect the values, and of each value the words that texts use for it, the usual ones first.
 
 Aspects are "thing", "colour", "pattern", "sticker" and "place", such as
-{"thing": {"coffee mug": ["coffee mug", "mug"]}, "place": {"beach": ["on the beach"]}, …}.
+{"thing": {"coffee mug": ["coffee mug", "mug"]}, "sticker": {"leaf": ["leaf", "leaves"]}, …}.
 """
 
 SLOT, BACKGROUND = "{}", "background"
@@ -26,10 +26,11 @@ COLOUR_OF = {
 
 
 class Mention(NamedTuple):
-    """A value of an aspect, and where in the text it stands."""
+    """A value of an aspect, which of its words the text uses, and where."""
 
     aspect: str
     value: str
+    word: int
     start: int
     end: int
 
@@ -40,28 +41,31 @@ def mentions(text: str, vocabulary: Vocabulary) -> dict[str, Mention]:
     A colour belongs to the noun right behind it, where the placeholders' slot `{}` is a thing; one that stands
     before nothing is left out. Patterns and stickers are only what comes "with" a thing.
     """
-    lower = text.lower()
-    found = [mention for aspect, values in vocabulary.items() for mention in _all(lower, aspect, values)]
-    found += [mention for noun in (SLOT, BACKGROUND) for mention in _all(lower, noun, {"": [noun]})]
+    found = [mention for aspect, values in vocabulary.items() for mention in _all(text, aspect, values)]
+    found += [mention for noun in (SLOT, BACKGROUND) for mention in _all(text, noun, {"": [noun]})]
     found = _without_parts(found)
     nouns = {mention.start: mention.aspect for mention in found}
-    accompanied = lower.find("with ")
+    accompanied = re.search(r"\bwith\b", text, re.IGNORECASE)
     named: dict[str, Mention] = {}
     for mention in found:
         noun = nouns.get(mention.end + 1, "") if mention.aspect == "colour" else mention.aspect
         aspect = COLOUR_OF.get(noun, "") if mention.aspect == "colour" else mention.aspect
-        alone = noun in ("pattern", "sticker") and not 0 <= accompanied < mention.start
+        alone = noun in ("pattern", "sticker") and not (accompanied and accompanied.start() < mention.start)
         if aspect and mention.value and not alone:
             named.setdefault(aspect, mention._replace(aspect=aspect))
     return named
 
 
 def alternatives(text: str, mention: Mention, vocabulary: Vocabulary) -> dict[str, str]:
-    """The text as it is, and as it would be with each other value of what is mentioned, by value."""
+    """The text as it is, and as it would be with each other value of what is mentioned, by value.
+
+    The words for another value are those at the same place of its list: of "leaves" in ["leaf", "leaves"], "stars".
+    """
     values = vocabulary["colour" if mention.aspect in COLOUR_OF.values() else mention.aspect]
-    others = {value: words[0] for value, words in values.items() if value != mention.value}
     before, behind = text[: mention.start], text[mention.end :]
-    return {mention.value: text} | {value: with_articles(before + words + behind) for value, words in others.items()}
+    others = {value: names[min(mention.word, len(names) - 1)] for value, names in values.items()}
+    written = {value: with_articles(before + name + behind) for value, name in others.items()}
+    return {mention.value: text} | {value: other for value, other in written.items() if value != mention.value}
 
 
 def with_articles(text: str) -> str:
@@ -71,10 +75,10 @@ def with_articles(text: str) -> str:
 
 def _all(text: str, aspect: str, values: Mapping[str, Sequence[str]]) -> list[Mention]:
     return [
-        Mention(aspect, value, *match.span())
+        Mention(aspect, value, word, *match.span())
         for value, names in values.items()
-        for name in names
-        for match in re.finditer(rf"(?<!\w){re.escape(name.lower())}(?!\w)", text)
+        for word, name in enumerate(names)
+        for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
     ]
 
 

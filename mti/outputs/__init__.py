@@ -1,18 +1,14 @@
 """The run folder: its only reader and writer. What lies in one is data, whoever sent it, and never code."""
 
 from mti.files import DamagedFile, atomic, safe_name
-from mti.outputs.checkpoints import Batch, Resumption, resumptions
 from mti.outputs.metrics_table import Curve
 from mti.outputs.run_folder import RunFolder, run_folders
 
 __all__ = [
-    "Batch",
     "Curve",
     "DamagedFile",
-    "Resumption",
     "RunFolder",
     "atomic",
-    "resumptions",
     "run_folders",
     "safe_name",
 ]

@@ -1,17 +1,14 @@
 """Checkpoints of a run: the last two, so that runs that are trained together always have one in common.
 
 What else is in a batch changes the last bits of a run's loss. So a run goes on bit by bit as if nothing had
-happened only in the batch that it was in, and that batch only from a step that all its runs have kept. These
-rules make sure that there is one, however often and whenever processes are killed:
+happened only in the batch that it was in (its folder's batch.json names it), and that batch only from a step that
+all its runs have kept. These rules make sure that there is one, however often and whenever processes are killed:
 
 1. The runs of a batch save at the same steps, and each has saved a step before any of them saves the next.
-2. A checkpoint says which runs the batch consists of from its step on, in their order.
-3. The checkpoint before the last is replaced only by the last, when a later one is saved. A batch that goes
+2. The checkpoint before the last is replaced only by the last, when a later one is saved. A batch that goes
    back to an earlier step first drops what was saved after it (`drop_after`); everything is then done again.
-4. A run that leaves a batch (it failed, or stopped early) is closed only when the others have saved a step
-   after that: until then it goes back with them, and leaves them again at the same step.
-
-Between two saves a batch changes only by what is computed, so rule 2 is enough to do all of it again.
+3. A run that fails keeps its place, and is closed with its batch: until then it goes back with the others, and
+   fails again at the same step.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,9 +31,6 @@ from mti.files import DamagedFile, atomic, read_bytes, sync, write_bytes, writin
 
 log = logging.getLogger("mti")
 
-Batch = tuple[str, ...]
-"""The names of the runs that are trained together, in their order."""
-
 HEADER = "mti"  # one key of metadata: safetensors writes several in an order of chance
 
 
@@ -45,16 +39,7 @@ class Checkpoint(NamedTuple):
 
     step: int
     tensors: dict[str, Tensor]
-    batch: Batch  # the runs that were trained together from that step on
     rows: int  # of metrics.csv, before that step
-
-
-class Resumption(NamedTuple):
-    """Runs that go on together."""
-
-    step: int
-    names: Batch
-    exact: bool  # as if nothing had happened; else in another batch than before, so that last bits may differ
 
 
 class Checkpoints:
@@ -67,11 +52,11 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, and the last one with an earlier step as the previous one."""
-        step, tensors, batch, rows = checkpoint
+        step, tensors, rows = checkpoint
         copies = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
-        header = {"step": step, "batch": list(batch), "rows": rows, "crc32": _checksum(copies)}
+        header = {"step": step, "rows": rows, "crc32": _checksum(copies)}
         content = save(copies, metadata={HEADER: json.dumps(header)})
         last = self._read(self.last)
         if last and last.step < step:
@@ -137,53 +122,13 @@ class Checkpoints:
             tensors = load(content)
             length = int.from_bytes(content[:8], "little")
             header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][HEADER])
-            step, batch, rows = int(header["step"]), tuple(map(str, header["batch"])), int(header["rows"])
+            step, rows = int(header["step"]), int(header["rows"])
             whole = header["crc32"] == _checksum(tensors)
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
             raise DamagedFile(path, "is not a checkpoint", self.remedy) from None
         if not whole:
             raise DamagedFile(path, "is damaged (its checksum differs)", self.remedy)
-        return Checkpoint(step, tensors, batch, rows)
-
-
-def resumptions(found: Mapping[str, Mapping[int, Batch]]) -> list[Resumption]:
-    """How runs go on: those that were in one batch together, from the newest step that all of them have kept.
-
-    `found` has each run's checkpoints, by the name that the batches know it by: the batch of each step. Runs at
-    step 0 come last, together: they begin. A run that shared its batch with runs that are not given, or that
-    have lost their checkpoints, goes on from its own newest one.
-    """
-    starts: dict[str, int] = {}
-    parts: list[Resumption] = []
-
-    def go_on(step: int, names: Sequence[str], exact: bool) -> None:
-        starts.update(dict.fromkeys(names, step))
-        parts.append(Resumption(step, tuple(names), exact))
-
-    for name in sorted(found, key=lambda name: max(found[name], default=0)):  # who is furthest behind decides
-        own = found[name]
-        common = (
-            (step, batch)
-            for step, batch in sorted(own.items(), reverse=True)
-            if name in batch
-            and all(one in found and one not in starts and found[one].get(step) == batch for one in batch)
-        )
-        if name in starts or not own:
-            continue
-        if shared := next(common, None):
-            go_on(*shared, exact=True)
-        elif not _first(own, found):
-            go_on(max(own), [name], exact=False)
-    beginners = [name for name in found if name not in starts]
-    if beginners:
-        go_on(0, beginners, exact=True)
-    return parts
-
-
-def _first(own: Mapping[int, Batch], found: Mapping[str, Mapping[int, Batch]]) -> bool:
-    """Whether a process was killed while a batch saved for the first time, so that all of it begins again."""
-    (batch,) = own.values() if len(own) == 1 else [()]
-    return all(name in found for name in batch) and any(not found[name] for name in batch)
+        return Checkpoint(step, tensors, rows)
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> int:

@@ -14,10 +14,10 @@ from mti.types import UserError
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[bool]:
     """Keep every other process out of a folder, which is made. The lock ends with the block, or with the process.
 
-    Who may write nothing in the folder holds no lock either, and needs none.
+    Gives whether there is a lock: who may write nothing in the folder holds none, and needs none.
 
     Raises:
         UserError: another process holds the folder, or it cannot be made.
@@ -26,7 +26,7 @@ def locked(folder: Path) -> Iterator[None]:
         make_folder(folder)
         lock = _opened(folder / ".lock")
     if lock is None:
-        yield
+        yield False
         return
     try:
         try:
@@ -40,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
         with writing(folder):
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
-        yield
+        yield True
         os.ftruncate(lock, 0)
     finally:
         os.close(lock)

@@ -6,12 +6,13 @@ text.json                 the initial text, its tokens and where it came from
 text/<name>.png           what was clicked: the mask, the crop that was looked at, an overlay
 metrics.csv               a row per step, a column per measured value
 tokens.safetensors        the learned embeddings
+tokens/<step>.safetensors the same after so many updates, at each evaluated step
 samples/<step>/<i>.png    what the model draws after that many steps
 personalization/<step>/   the same of the personalization prompts: <prompt>-<i>.png, and prompts.json
 batch.json                which runs it is trained together with: that moves the last bits of its numbers
 calibration.json          what the curves are to be seen beside
-checkpoints/              last.safetensors, all that is needed to go on: embeddings, optimizer state, step, and
-                          the runs that are trained together; previous.safetensors is the one before it
+checkpoints/              last.safetensors, all that is needed to go on: embeddings, optimizer state and step;
+                          previous.safetensors is the one before it
 input.png                 the concept's picture, small
 comparison.png            the input beside the samples
 summary.json              written last of all: how the run ended
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from mti.exports import load_tokens, save_tokens
 from mti.files import DamagedFile, atomic, clean, write_bytes, write_json
-from mti.outputs.checkpoints import Batch, Checkpoint, Checkpoints
+from mti.outputs.checkpoints import Checkpoint, Checkpoints
 from mti.outputs.locks import locked
 from mti.outputs.metrics_table import Curve, Rows, curves, read_rows, write_rows
 from mti.outputs.pictures import (
@@ -90,8 +91,9 @@ class RunFolder:
         Raises:
             UserError: another process holds the folder, or it cannot be made.
         """
-        with locked(self.path):
-            clean(self.path)
+        with locked(self.path) as writable:
+            if writable:
+                clean(self.path)
             yield
 
     # ------------------------------------------------------------------------------ what it is about
@@ -151,19 +153,15 @@ class RunFolder:
 
     # ---------------------------------------------------------------------------------- going on later
 
-    def save_state(self, step: int, tensors: Mapping[str, Tensor], batch: Sequence[str] = ()) -> None:
-        """Keep all that training needs to go on after `step` updates. What was kept last stays, too.
-
-        `batch` names the runs that are trained together from that step on, this one among them, in their order:
-        by names that say the same wherever the folders lie. Metrics are written first.
-        """
+    def save_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Keep all that training needs to go on after `step` updates. What was kept last stays, too. Metrics come first."""
         self.flush()
         rows = sum(row < step for row in self._rows)
-        self._checkpoints.save(Checkpoint(step, dict(tensors), tuple(batch), rows))
+        self._checkpoints.save(Checkpoint(step, dict(tensors), rows))
 
-    def checkpoints(self) -> dict[int, Batch]:
-        """The steps that `load_state` can give, in order, each with its batch. `resumptions` chooses among them."""
-        return {one.step: one.batch for one in self._checkpoints.all()}
+    def checkpoints(self) -> list[int]:
+        """The steps that `load_state` can give, in order."""
+        return [one.step for one in self._checkpoints.all()]
 
     def load_state(self, step: int | None = None) -> tuple[int, dict[str, Tensor]] | None:
         """The step and the tensors of a checkpoint, on the CPU: of that step, or of the newest; None without it.
@@ -270,13 +268,21 @@ class RunFolder:
             for group, one in levels.items()
         }
 
-    def write_tokens(self, embeddings: Float[Tensor, "num_vectors width"], placeholder: str) -> None:
-        """Keep the learned embeddings, in the form of `mti.exports`."""
-        save_tokens(self.path / "tokens.safetensors", embeddings, placeholder)
+    def write_tokens(
+        self, embeddings: Float[Tensor, "num_vectors width"], placeholder: str, step: int | None = None
+    ) -> Path:
+        """Keep the learned embeddings, after so many updates or at the end, in the form of `mti.exports`; the file."""
+        path = self.path / self._tokens(step)
+        save_tokens(path, embeddings, placeholder)
+        return path
 
-    def read_tokens(self) -> tuple[Float[Tensor, "num_vectors width"], str]:
-        """The learned embeddings and their placeholder."""
-        return load_tokens(self._existing("tokens.safetensors"))
+    def read_tokens(self, step: int | None = None) -> tuple[Float[Tensor, "num_vectors width"], str]:
+        """The learned embeddings, after so many updates or at the end, and their placeholder."""
+        return load_tokens(self._existing(self._tokens(step)))
+
+    @staticmethod
+    def _tokens(step: int | None) -> str:
+        return "tokens.safetensors" if step is None else f"tokens/{step:05d}.safetensors"
 
     # ---------------------------------------------------------------------------------------- the end
 

@@ -98,7 +98,7 @@ class OpenAIRefiner(Refiner):
     def __init__(
         self,
         model: str,
-        timeout: Annotated[float, Above(0), INCIDENTAL] = 30,
+        timeout: Annotated[float, Above(0), INCIDENTAL] = 30.0,
         length: Annotated[int, AtLeast(1)] = 15,
         factual: bool = True,
         language: str = "English",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything import SamPredictor, sam_model_registry
@@ -20,6 +20,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import nn
 
 from mti.concepts.clicks import Clicks
+from mti.concepts.squares import window_around
 from mti.concepts.thing import Segment
 from mti.downloads import fetch
 from mti.perception.loaded import LoadedOnce
@@ -28,7 +29,8 @@ from mti.types import UserError
 from mti.weights import Need, file_need, weights_path
 
 LARGEST = 2048  # pixels of the longer side; Segment Anything itself looks at 1024
-NEARLY = 0.05  # of the expected intersection over union: masks that score so much less are as good
+LONGEST = 2  # times as long as it is wide: what the model is shown of a picture
+NEARLY = 0.1  # of the expected intersection over union: masks that score so much less are as good
 LARGER = 2  # times the area, for a mask to be the whole of which another is a fragment
 CONTAINED = 0.9  # of a fragment's pixels lie in the whole
 
@@ -70,15 +72,17 @@ class SamSegmenter(LoadedOnce[Sam]):
 
         A single click is ambiguous (a part, or the whole?): the model's three masks are asked for, and
         `chosen_mask` decides. With more clicks or a box, its single mask is the better one, as
-        `SamPredictor.predict` says.
+        `SamPredictor.predict` says. Of a long picture it is shown the part about the thing: it makes pictures
+        square, and a thing in a strip would be too small for it.
         """
-        scale = min(1.0, LARGEST / max(picture.size))
-        size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
-        predictor = SamPredictor(self.loaded)
-        predictor.set_image(np.asarray(picture.convert("RGB").resize(size) if scale < 1 else picture.convert("RGB")))
-        pointed = clicks.scaled(scale)
+        window = window_around(clicks.extent(), *picture.size, LONGEST)
+        part = picture.convert("RGB").crop(window)
+        scale = min(1.0, LARGEST / max(part.size))
+        pointed = clicks.within(window, scale)
         points = np.array(pointed.inside + pointed.outside, np.float32).reshape(-1, 2)
         labels = np.array([1] * len(pointed.inside) + [0] * len(pointed.outside))
+        predictor = SamPredictor(self.loaded)
+        predictor.set_image(np.asarray(ImageOps.scale(part, scale) if scale < 1 else part))
         found, expected, _ = predictor.predict(
             points if len(points) else None,
             labels if len(points) else None,
@@ -87,8 +91,9 @@ class SamSegmenter(LoadedOnce[Sam]):
         )
         masks, scores = np.asarray(found), np.asarray(expected)  # which is what they are, whatever the types say
         chosen = chosen_mask(masks, scores)
-        mask = np.asarray(Image.fromarray(masks[chosen]).resize(picture.size, Image.Resampling.NEAREST))
-        return Segment(mask, float(scores[chosen]))
+        whole = Image.new("1", picture.size)
+        whole.paste(Image.fromarray(masks[chosen]).resize(part.size, Image.Resampling.NEAREST), window)
+        return Segment(np.asarray(whole), float(scores[chosen]))
 
     def wanted(self) -> list[Need]:
         """The checkpoint, if there is an address to download it from."""
@@ -106,12 +111,15 @@ def chosen_mask(masks: Bool[np.ndarray, "masks height width"], scores: Float[np.
     """Which of several masks is the thing: the one that the model expects to be best, unless it is a fragment.
 
     It is one if another mask holds it, is clearly larger, and is expected to be nearly as good: a click on a
-    label means the bottle. Of several such masks it is the largest.
+    label means the bottle. Of several such masks it is the largest. What reaches three edges of the picture
+    is the background of a fragment, not its whole.
     """
     best = int(scores.argmax())
     areas = masks.sum((1, 2))
     shared = (masks & masks[best]).sum((1, 2))
-    wholes = (scores >= scores[best] - NEARLY) & (areas >= LARGER * areas[best]) & (shared >= CONTAINED * areas[best])
+    edges = sum(edge.any(1).astype(int) for edge in (masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]))
+    wholes = (scores >= scores[best] - NEARLY) & (areas >= LARGER * areas[best]) & (edges < 3)
+    wholes &= shared >= CONTAINED * areas[best]
     return int(np.where(wholes, areas, 0).argmax()) if wholes.any() else best
 
 

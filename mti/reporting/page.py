@@ -1,170 +1,216 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one HTML file that needs nothing else: no network, and no word of a stranger's that is markup.
+
+The template escapes whatever is put into it; a content policy in the page allows its own script alone.
+"""
 
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
 import io
-import re
+import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
+from urllib.parse import quote
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+import jinja2
+from markupsafe import Markup
 from PIL import Image
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from mti.reporting import style
+from mti.reporting.charts import Chart
+from mti.reporting.collection import Collection
 from mti.reporting.gallery import Drawn
-from mti.reporting.plots import PAPER_TIMES
-from mti.reporting.statistics import REPLICATES
-from mti.reporting.style import INITIALIZERS, metric_name, number, step_text
+from mti.reporting.sheets import Sheet
+from mti.reporting.statistics import FEWEST
+from mti.reporting.tables import Interval, Table, Value, text
 
-TEMPLATE = Path(__file__).parent / "page.html"
-PICTURE = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
-COLOR = re.compile(r"#([0-9a-f]{6})\b(?=[;\"])")
+HERE = Path(__file__).parent
+DARK = {
+    **{"#6b7280": "#9ca3af", "#1d4ed8": "#60a5fa", "#d97706": "#f59e0b", "#dc2626": "#f87171"},
+    **{"#059669": "#34d399", "#7c3aed": "#a78bfa", "#db2777": "#f472b6", "#0891b2": "#22d3ee"},
+    **{"#65a30d": "#a3e635", "#92400e": "#fdba74", "#334155": "#cbd5e1"},
+    **{style.PENCIL: "#9198a1", style.THREAD: "#4b535d"},
+}
+"""What the series' colours are on a dark page."""
+MARKERS = {
+    "o": "M17 2.5a4.5 4.5 0 1 0 .01 0z",
+    "s": "M13 3h8v8h-8z",
+    "D": "M17 1.5l5.5 5.5-5.5 5.5-5.5-5.5z",
+    "^": "M17 1.5l5.5 10h-11z",
+    "v": "M17 12.5l5.5-10h-11z",
+    "P": "M15 2h4v3h3v4h-3v3h-4v-3h-3v-4h3z",
+    "X": "M13 2l4 3 4-3 1.5 1.5-3 3.5 3 3.5-1.5 1.5-4-3-4 3-1.5-1.5 3-3.5-3-3.5z",
+    "p": "M17 1.5l5.5 4-2 6.500h-7l-2-6.5z",
+}
+"""The markers in the page's key, as SVG paths in a field of 34 × 14."""
+INTERVALS = (
+    "Intervals hold 95 %: Student's, over the pictures' means. Bands around curves leave out what a picture's own "
+    "level adds to all series alike (the numbers under the pointer do not); a band of differences says by itself "
+    "whether a series differs."
+)
+NO_INTERVALS = f"There are no intervals: with fewer than {FEWEST} pictures none would be of use."
 
 
-def page(found: Mapping[str, Any], figures: Sequence[Drawn], command: str) -> str:
+def page(
+    found: Mapping[str, Any],
+    collection: Collection,
+    drawn: Sequence[Drawn],
+    charts: Mapping[str, Sequence[Chart]],
+    tables: Sequence[Table],
+    command: str,
+    output: Path,
+) -> str:
     """The whole page.
 
     Args:
         found: what `results` gives.
-        figures: in the order of the page.
+        collection: the runs themselves, for the links to their folders.
+        drawn: the figures, in the order of the page.
+        charts: what `Charts.of` gives.
+        tables: in the order of the page.
         command: what made the page.
+        output: the page's folder, which links start from.
     """
-    after: dict[str, list[tuple[str, str]]] = {
-        "loss": [("At the end", _ends(found)), ("Calibration", _levels(found))],
-        "steps_to_star": [("", _times(found))],
-    }
-    parts, links = [], []
-    for name, figure, heading, caption in figures:
-        links.append((name, heading))
-        wide = ' class="wide"' if name.startswith(("contact", "personal")) else ""
-        drawing = f"<figure{wide}>{inline_svg(figure, name)}<figcaption>{escape(caption)}</figcaption></figure>"
-        parts.append(f'<section id="{name}"><h2>{escape(heading)}</h2>{drawing}</section>')
-        for title, table in after.get(name, []):
-            parts.append((f"<h2>{title}</h2>" if title and table else "") + table)
-    links.append(("texts", "Initial texts"))
-    parts.append(f'<section id="texts"><h2>Initial texts</h2>{_texts(found)}</section>')
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"{found['experiment']}: initializers compared"),
-        lead=escape(lead(found)),
-        status=_status(found),
-        links="".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading in links),
-        sections="\n".join(parts),
-        replicates=f"{REPLICATES:,}",
-        command=escape(command),
+    number = {label: i for i, label in enumerate(collection.compared)}
+    panels: list[Chart] = []
+    own = {table.name: _table(table, number) for table in tables}
+    sections = []
+    for one in drawn:
+        mine = charts.get(one.charts, [])
+        if not (mine or one.sheet):
+            continue
+        sections.append(
+            {
+                "name": one.name,
+                "heading": one.heading,
+                "caption": one.caption,
+                "files": [(f"./{quote(one.name + end)}", kind) for end, kind in FORMS],
+                "charts": list(enumerate(mine, len(panels))),
+                "small": any(chart.size == "small" for chart in mine),
+                "sheet": one.sheet and _sheet(one.sheet, number),
+                "tables": [own.pop(name) for name in AFTER.get(one.name, ()) if name in own],
+            }
+        )
+        panels += mine
+    rest = {"tables": [*own.values(), _runs(collection, number, output)]}
+    sections.append({"name": "all_tables", "heading": "Texts, provenance, runs", **rest})
+    inits = len(set(found["initializers"].values()))
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.ChainableUndefined).from_string(
+        (HERE / "page.html").read_text(encoding="utf-8")
     )
+    return template.render(
+        title=f"{found['experiment']}: {'initializers' if inits > 1 else 'runs'} compared",
+        lead=lead(found),
+        notes=_notes(found),
+        key=[_key(label, look) for label, look in style.looks(collection.compared).items()],
+        sections=sections,
+        intervals=INTERVALS if len(found["pictures"]) >= FEWEST else NO_INTERVALS,
+        command=command,
+        charts=[chart._asdict() for chart in panels],
+        dark=DARK,
+        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode(),
+        plotly_version=get_plotlyjs_version(),
+    )
+
+
+FORMS = ((".png", "PNG"), (".pdf", "PDF, 6.9 in"), ("-column.pdf", "PDF, 3.3 in"))
+AFTER = {"loss": ("results", "paired", "calibration"), "steps_to_baseline": ("steps_to_baseline",)}
+"""The tables that stand below a figure; the others stand at the end."""
 
 
 def lead(found: Mapping[str, Any]) -> str:
     """What was run, in a line."""
     pictures, seeds = len(found["pictures"]), len(found["seeds"])
     return (
-        f"{', '.join(found['initializers'])} · model {found['model']} · {pictures} picture{'s' * (pictures != 1)} · "
+        f"{', '.join(found['series'])} · model {found['model']} · {pictures:,} picture{'s' * (pictures != 1)} · "
         f"{seeds} seed{'s' * (seeds != 1)} · {found['steps']:,} steps"
     )
 
 
-def inline_svg(figure: Figure, name: str) -> str:
-    """A figure as SVG whose colours follow the page's: each `#rrggbb` becomes a variable with that fallback."""
-    file = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    drawing = file.getvalue()
-    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing[drawing.index("<svg") :], flags=re.DOTALL)
-    drawing = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawing, count=1)
-    drawing = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawing, count=1)
-    drawing = PICTURE.sub(lambda found: _lighter(found[1]), drawing)
-    drawing = COLOR.sub(r"var(--c-\1, #\1)", drawing)
-    return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(name)}"', 1)
-
-
-def _lighter(png: str) -> str:
-    """A picture's address as WebP, which takes a tenth of the room."""
-    file = io.BytesIO()
-    with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
-        picture.save(file, "WEBP", quality=85)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _status(found: Mapping[str, Any]) -> str:
+def _notes(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     counts = ", ".join(f"{count} {state}" for state, count in found["runs"].items())
-    if not found["problems"]:
-        return f'<div class="note">All {counts.split()[0]} runs have finished; nothing is left out.</div>'
-    lines = "".join(f"<li>{escape(line)}</li>" for line in found["problems"])
-    return f'<div class="note warn"><strong>Runs: {counts}.</strong><ul>{lines}</ul></div>'
+    whole = f"All {counts.split()[0]} runs have finished; nothing is left out."
+    problems = found["problems"]
+    notes = [{"warn": bool(problems), "title": f"Runs: {counts}." if problems else whole, "lines": problems}]
+    if found["warnings"]:
+        notes.append({"warn": True, "title": "Compare with care:", "lines": found["warnings"]})
+    if len(found["pictures"]) < FEWEST:
+        notes.append({"warn": True, "title": NO_INTERVALS, "lines": []})
+    if found["commands"]:
+        lines = [f"{command} ({count} runs)" for command, count in found["commands"].items()]
+        dates = " to ".join(dict.fromkeys(found["started"]))
+        notes.append({"warn": False, "title": f"Started by, {dates}:" if dates else "Started by:", "lines": lines})
+    return notes
 
 
-def _times(found: Mapping[str, Any]) -> str:
+def _key(label: str, look: style.Look) -> dict[str, str]:
+    dash = "" if isinstance(look.dash, str) else " ".join(f"{2 * part:g}" for part in look.dash[1])
+    return {"label": label, "color": look.color, "dash": dash, "marker": MARKERS[look.marker]}
+
+
+def _table(table: Table, number: Mapping[str, int]) -> dict[str, Any]:
     rows = []
-    for label, one in found["steps_to_star"].items():
-        share = "–" if one["mean"] is None else f"{one['mean'] / found['steps']:.1%}"
-        between = f"{step_text(one['low'])} – {step_text(one['high'])}"
-        paper = f"{PAPER_TIMES[label]:,}" if label in PAPER_TIMES else "–"
-        rows.append([label, step_text(one["mean"]), between, share, paper])
-    head = ["", "step", "95 % interval", "of the run", "the paper, of 5,000 steps"]
-    return _table(head, rows) if rows else ""
+    for row in table.rows:
+        label = None if table.series is None else row[table.series]
+        rows.append({"series": number.get(str(label)), "cells": [_cell(value) for value in row]})
+    files = [(f"./{table.name}.csv", "CSV"), (f"./{table.name}.tex", "LaTeX")]
+    return {"title": table.title, "caption": table.caption, "head": table.head, "rows": rows, "files": files}
 
 
-def _ends(found: Mapping[str, Any]) -> str:
-    """Every metric's start and end, and the paired difference to star."""
-    metrics = found["metrics"]
+def _cell(value: Value, link: str = "") -> dict[str, Any]:
+    plain = value.mean if isinstance(value, Interval) else value
+    sort = "" if plain is None else plain
+    return {"text": text(value), "sort": sort, "right": not isinstance(value, str), "link": link}
+
+
+def _runs(collection: Collection, number: Mapping[str, int], output: Path) -> dict[str, Any]:
+    """All runs, with links to their folders."""
     rows = []
-    for label in found["initializers"]:
-        row = [label]
-        for metric in metrics.values():
-            one = metric["initializers"][label]
-            row.append(f"{number(one['mean'][0])} → {number(one['mean'][-1])}")
-            against = one["difference_to_star"]
-            if against and against["low"][-1] is not None:
-                low, mean, high = (number(against[part][-1], 3, "+") for part in ("low", "mean", "high"))
-                row[-1] += f"\n{mean} [{low}, {high}] to star"
-        rows.append(row)
-    return _table(["", *(metric["name"] for metric in metrics.values())], rows)
+    for run in collection.runs:
+        loss = run.curves.get("eval/mse") if run.finished else None
+        end = float(loss.values[-1]) if loss else None
+        cells = [_cell(value) for value in (run.series.label, run.concept, run.seed, run.state, end)]
+        path = run.folder.path
+        rows.append({"series": number.get(run.series.label), "cells": [*cells, _cell(str(path), link(path, output))]})
+    head = ["series", "picture", "seed", "state", "loss at the end", "folder"]
+    return {"title": "Runs", "caption": "Every run and its folder.", "head": head, "rows": rows, "files": []}
 
 
-def _levels(found: Mapping[str, Any]) -> str:
-    """Where the values would lie without training, and the autoencoder's floor."""
-    rows = []
-    for group, levels in found["calibration"].items():
-        for level, values in levels.items():
-            floor = group == "floor"
-            name = f"{metric_name(level if floor else group)}, {'autoencoder' if floor else level.replace('_', ' ')}"
-            rows.append([name, *(number(values.get(label)) for label in found["initializers"])])
-    return _table(["", *found["initializers"]], rows) if rows else ""
+def link(path: Path, start: Path) -> str:
+    """A relative address of a path that may hold anything; `./` keeps it from being read as a scheme."""
+    return "./" + quote(os.fsencode(os.path.relpath(path, start)))
 
 
-def _texts(found: Mapping[str, Any]) -> str:
-    labels = [label for label in found["initializers"] if label != "star"]
-    rows = [
-        [picture.replace("_", " ")]
-        + [f"{own[label]['text']}\n{_tokens(own[label]['tokens'])}" if label in own else "–" for label in labels]
-        for picture, own in found["texts"].items()
+def _sheet(sheet: Sheet, number: Mapping[str, int]) -> dict[str, Any]:
+    blocks = [
+        {"name": name, "columns": list(columns), "series": number.get(name)} for name, columns in sheet.blocks.items()
     ]
-    return _table(["", *labels], rows)
+    rows = []
+    for i, row in enumerate(sheet.rows):
+        tiles = [
+            {
+                "picture": tiles[i] and address(tiles[i]),
+                "alt": ", ".join(part for part in (row, name, column) if part),
+                "series": number.get(name),
+            }
+            for name, columns in sheet.blocks.items()
+            for column, tiles in columns.items()
+        ]
+        rows.append({"name": row, "tiles": tiles})
+    return {"blocks": blocks, "rows": rows}
 
 
-def _tokens(count: int) -> str:
-    return f"{count} token{'s' * (count != 1)}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is in bold and in its initializer's colour; a cell's second line is small."""
-    lines = []
-    for first, *others in rows:
-        color = (
-            f' style="color: var(--c-{INITIALIZERS[first][1:]}, {INITIALIZERS[first]})"'
-            if first in INITIALIZERS
-            else ""
-        )
-        cells = "".join(f"<td>{_cell(other)}</td>" for other in others)
-        lines.append(f"<tr><th scope=row{color}>{escape(first)}</th>{cells}</tr>")
-    titles = "".join(f"<th scope=col>{escape(name)}</th>" for name in head)
-    return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _cell(text: str) -> str:
-    first, _, second = text.partition("\n")
-    return escape(first) + (f"<br><small>{escape(second)}</small>" if second else "")
+def address(picture: Image.Image | None) -> str:
+    """A picture as the address of itself."""
+    assert picture is not None
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

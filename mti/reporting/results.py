@@ -1,92 +1,135 @@
-"""What the runs say, in numbers: the machine-readable summary that the page's tables are made of."""
+"""What the runs say, in numbers: the machine-readable summary, and every value in one tidy table."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from mti.reporting.runs import Collection
+from mti.reporting.collection import Collection
+from mti.reporting.metrics import describe
+from mti.reporting.provenance import commands, dates, provenance, warnings
+from mti.reporting.reading import plain
 from mti.reporting.statistics import (
+    FEWEST,
+    LEVEL,
     Estimate,
     Measured,
-    Weights,
-    differences,
+    difference,
     estimates,
+    lower_on,
     paired_estimates,
-    steps_to_star,
+    picture_means,
+    steps_to,
 )
-from mti.reporting.style import better, metric_name
+from mti.types import UserError
 
-STATES = ("finished", "failed", "unfinished")
+STATES = ("finished", "failed", "unfinished", "damaged")
 
 
-def results(collection: Collection, weights: Weights) -> dict[str, Any]:
+def results(collection: Collection) -> dict[str, Any]:
     """All numbers of the report. What is infinite (not within the run) or cannot be known is None."""
     measured = {name: collection.measured(name) for name in collection.metrics if name.startswith("eval/")}
     loss = measured.get("eval/mse")
     states = Counter(re.split("[:,]", run.state)[0] for run in collection.runs)
-    first = next(iter(collection.finished.values()))[collection.cells[0]]
+    chosen, base = list(collection.chosen), collection.baselines
+    texts = _texts(collection)
     return {
-        "experiment": first.config["experiment"]["name"],
-        "model": first.config["model"]["name"],
-        "steps": first.config["trainer"]["max_steps"],
-        "initializers": collection.compared,
+        "experiment": ", ".join(sorted({run.origin[1] for run in collection.runs})),
+        "model": ", ".join(sorted({run.settings.get("model.name", "unknown") for run in chosen})),
+        "steps": max((int(curve.steps[-1]) for run in chosen for curve in run.curves.values()), default=0),
+        "series": collection.compared,
+        "initializers": {one.label: one.init for one in collection.series if one.label in collection.finished},
+        "settings": {one.label: dict(one.settings) for one in collection.series if one.label in collection.finished},
+        "baselines": base,
         "pictures": collection.pictures,
         "seeds": sorted({seed for _, seed in collection.cells}),
         "averaged_over": [list(cell) for cell in collection.cells],
+        "intervals": {"level": LEVEL, "method": "Student's t over picture means", "fewest_pictures": FEWEST},
         "runs": {state: count for state in STATES if (count := states[state])},
-        "problems": collection.problems(),
-        "metrics": {name: _metric(name, one, weights) for name, one in measured.items() if one},
-        "steps_to_star": _times(loss, weights) if loss else {},
-        "calibration": collection.calibration(),
-        "texts": _texts(collection),
-    }
-
-
-def _metric(name: str, measured: Measured, weights: Weights) -> dict[str, Any]:
-    star = "star" in measured.values
-    against = differences(measured, weights, "star") if star else {}
-    paired, plain = paired_estimates(measured, weights), estimates(measured, weights)
-    return {
-        "name": metric_name(name),
-        "better": better(name),
-        "steps": measured.steps.tolist(),
-        "initializers": {
-            label: {
-                **_record(plain[label]),
-                "paired_low": _numbers(paired[label].low),
-                "paired_high": _numbers(paired[label].high),
-                "difference_to_star": _record(against[label]) if label in against else None,
-            }
-            for label in measured.values
+        "metrics": {name: _metric(name, one, collection) for name, one in measured.items() if one},
+        "steps_to_baseline": {
+            label: {"baseline": one, **_record(steps_to(loss, label, one))} for label, one in base.items() if loss
         },
+        "calibration": collection.calibration,
+        "texts": texts,
+        "provenance": provenance(chosen),
+        "commands": commands(chosen),
+        "started": dates(chosen),
+        "problems": collection.problems(),
+        "warnings": warnings(chosen),
     }
 
 
-def _times(loss: Measured, weights: Weights) -> dict[str, Any]:
-    return {label: _record(one) for label, one in steps_to_star(loss, weights).items()} if "star" in loss.values else {}
+def _metric(name: str, measured: Measured, collection: Collection) -> dict[str, Any]:
+    about = describe(name, collection.chosen)
+    paired, whole = paired_estimates(measured), estimates(measured)
+    return {
+        **about._asdict(),
+        "steps": measured.steps.tolist(),
+        "series": {
+            label: {
+                **_record(whole[label]),
+                "paired_low": rounded(paired[label].low),
+                "paired_high": rounded(paired[label].high),
+                "pictures": dict(zip(measured.pictures, rounded(picture_means(values, measured.cells)), strict=True)),
+            }
+            for label, values in measured.values.items()
+        },
+        "pairs": [
+            {
+                "series": later,
+                "against": earlier,
+                **_record(difference(measured, later, earlier)),
+                "pictures": len(measured.pictures),
+                "lower_on": lower_on(measured, later, earlier),
+                "higher_on": lower_on(measured, earlier, later),
+            }
+            for later, earlier in collection.pairs
+        ],
+    }
 
 
 def _texts(collection: Collection) -> dict[str, dict[str, dict[str, Any]]]:
-    """Table A.1: the initial text of each picture and initializer, by its first seed, with its tokens."""
+    """Table A.1: the initial text of each picture and series, by its first seed, with its tokens."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for label, runs in collection.finished.items():
         for (picture, _), run in sorted(runs.items()):
-            if label not in found.setdefault(picture, {}):
+            if label in found.setdefault(picture, {}):
+                continue
+            try:
                 initial, tokens = run.folder.read_text()
-                found[picture][label] = {"text": initial.text, "tokens": len(tokens), "source": initial.source}
+            except UserError as error:
+                collection.damaged.append(f"{run.title}: {plain(str(error))}")
+                continue
+            text, source = plain(str(initial.text)), plain(str(initial.source))
+            found[picture][label] = {"text": text, "tokens": len(tokens), "source": source}
     return found
 
 
+VALUES = ("experiment", "series", "init", "settings", "picture", "seed", "metric", "step", "value", "run")
+
+
+def values(collection: Collection) -> Iterator[tuple[str | int | float, ...]]:
+    """Every value that the compared runs measured, one a row, with the columns `VALUES`: for any statistics program."""
+    for run in collection.chosen:
+        own = run.series
+        settings = " ".join(f"{key}={value}" for key, value in own.settings)
+        about = (run.origin[1], own.label, own.init, settings, run.concept, run.seed)
+        for metric, curve in run.curves.items():
+            for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True):
+                yield (*about, metric, step, float(f"{value:.7g}"), str(run.folder.path))
+
+
 def _record(one: Estimate) -> dict[str, Any]:
-    return {name: _numbers(value) for name, value in one._asdict().items()}
+    return {name: rounded(value) for name, value in one._asdict().items()}
 
 
-def _numbers(values: Any) -> Any:
-    """Arrays as lists and numbers, with six digits that matter."""
+def rounded(values: Any) -> Any:
+    """Arrays as lists and numbers, with six digits that matter; None for what is not finite."""
     if np.ndim(values):
-        return [_numbers(value) for value in values]
+        return [rounded(value) for value in values]
     return float(f"{values:.6g}") if np.isfinite(values) else None

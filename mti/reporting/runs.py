@@ -1,213 +1,153 @@
-"""Which runs there are, how they stand, and what can be compared fairly."""
+"""A run folder as the report sees it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mti.outputs import Curve, RunFolder, run_folders
-from mti.reporting.statistics import Cell, Measured
+from mti.outputs import RunFolder
+from mti.reporting.reading import cleaned, plain, section, settings
+from mti.reporting.statistics import Cell
 from mti.types import UserError
 
-ORDER = ("star", "multistar", "class", "caption")
-COMPARABLE = ("model.name", "trainer.max_steps", "evaluation.samples", "evaluation.pictures", "evaluation.prompts")
+LARGEST = 1e100  # a value beyond is no measurement
+LAST_STEP = 10**9
 
 
-@dataclass
+class Series(NamedTuple):
+    """The runs that are averaged: they differ in picture and seed only."""
+
+    label: str
+    init: str
+    settings: tuple[tuple[str, str], ...] = ()  # what sets it apart from others of its initializer
+    experiment: str = ""  # where several are compared
+
+
+class Values(NamedTuple):
+    """A measured value at each of its steps, ascending."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(eq=False)
 class Run:
-    """One run folder as the report sees it."""
+    """One run folder. Its texts are plain, whoever wrote them."""
 
     folder: RunFolder
-    config: dict[str, Any]
-    label: str = ""  # the initializer, and what else tells this run from others of its picture and seed
+    root: Path  # the folder that was reported on
+    settings: Mapping[str, str]
+    summary: Mapping[str, Any]  # empty while the run has not ended
+    record: Mapping[str, Any]  # how it came to be; empty if unknown
+    damage: str = ""  # what of it cannot be read
+    concept: str = ""  # its picture's name in the report
+    series: Series = field(default_factory=lambda: Series("", ""))
 
     @property
     def image(self) -> str:
-        """The concept's name; a path's stem."""
-        return Path(str(self.config["image"])).stem
+        """The picture as the configuration names it."""
+        return self.settings["image"]
+
+    @property
+    def init(self) -> str:
+        """The initializer's name."""
+        return self.settings["init.name"]
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        return int(self.settings["seed"])
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """The folder that was reported on, and the experiment's name."""
+        return str(self.root), self.settings["experiment.name"]
+
+    @property
+    def recorded_concept(self) -> tuple[str, str] | None:
+        """The picture's path and the hash of its content, where they are recorded."""
+        found = section(self.record, "concept")
+        path, sha256 = found.get("path"), found.get("sha256")
+        return (path, sha256) if isinstance(path, str) and isinstance(sha256, str) else None
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The chosen options of the configuration's groups, as far as they are recorded."""
+        found = section(self.record, "choices")
+        return {key: value for key, value in found.items() if isinstance(value, str) and key != "init"}
+
+    def setting(self, key: str) -> str | None:
+        """A setting or a choice as text; None where the run has none of that name."""
+        return self.settings.get(key, self.choices.get(key))
 
     @property
     def cell(self) -> Cell:
         """The picture and the seed."""
-        return self.image, int(self.config["seed"])
-
-    @property
-    def changes(self) -> list[str]:
-        """The overrides in the folder's name, behind the seed."""
-        return self.folder.path.name.split("+")[1:]
+        return self.concept, self.seed
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
-        """How the run ended; empty while it has not."""
-        return self.folder.summary() or {}
+    def curves(self) -> dict[str, Values]:
+        """All that was measured, by name; what is not finite counts as not measured.
 
-    @cached_property
-    def curves(self) -> dict[str, Curve]:
-        """All that was measured."""
-        return self.folder.metrics()
+        Raises:
+            UserError: metrics.csv is damaged.
+        """
+        found = {}
+        for name, curve in self.folder.metrics().items():
+            kept = {step: value for step, value in curve.items() if abs(value) < LARGEST and 0 <= step < LAST_STEP}
+            if kept:
+                kind = np.float64 if name.startswith("eval/") else np.float32
+                found[plain(name)] = Values(np.array(list(kept), np.int32), np.array(list(kept.values()), kind))
+        return found
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end."""
-        return self.summary.get("status") == "finished"
+        """Whether it came to its end, and can be read."""
+        return self.summary.get("status") == "finished" and not self.damage
 
     @property
     def state(self) -> str:
         """How it stands, in words."""
+        if self.damage:
+            return f"damaged: {self.damage}"
         if self.finished:
             return "finished"
         if self.summary:
             return f"failed: {self.summary.get('reason', 'no reason given')}"
-        last = max((max(curve) for curve in self.curves.values()), default=0)
-        return f"unfinished, at step {last} of {self.config['trainer']['max_steps']}"
+        last = max((int(curve.steps[-1]) for curve in self.curves.values()), default=0)
+        return f"unfinished, at step {last} of {self.settings.get('trainer.max_steps', 'unknown')}"
 
     @property
     def title(self) -> str:
         """The run in a few words."""
-        return f"{self.image}, {self.label}, seed {self.cell[1]}"
+        return f"{self.concept}, {self.series.label}, seed {self.seed}"
 
 
-@dataclass
-class Collection:
-    """The runs of one experiment, and those cells in which every initializer has finished."""
+def read_run(folder: RunFolder, root: Path) -> Run:
+    """A run folder's texts and numbers; of its pictures nothing is read.
 
-    root: Path
-    runs: list[Run]
-
-    @cached_property
-    def finished(self) -> dict[str, dict[Cell, Run]]:
-        """The finished runs, by initializer and cell."""
-        found: dict[str, dict[Cell, Run]] = {label: {} for label in self.labels}
-        for run in self.runs:
-            if run.finished:
-                found[run.label][run.cell] = run
-        return {label: runs for label, runs in found.items() if runs}
-
-    @cached_property
-    def labels(self) -> list[str]:
-        """All initializers, in the order in which they are shown."""
-        rank = {name: i for i, name in enumerate(ORDER)}
-        return sorted({run.label for run in self.runs}, key=lambda label: (rank.get(label.split()[0], 9), label))
-
-    @cached_property
-    def cells(self) -> list[Cell]:
-        """The pictures and seeds that all initializers with finished runs have: what averages are over."""
-        return sorted(set.intersection(*(set(runs) for runs in self.finished.values())))
-
-    @property
-    def compared(self) -> list[str]:
-        """The initializers with finished runs."""
-        return list(self.finished)
-
-    @property
-    def pictures(self) -> list[str]:
-        """The pictures that averages are over."""
-        return sorted({picture for picture, _ in self.cells})
-
-    @property
-    def metrics(self) -> list[str]:
-        """The names of all curves, `eval/mse` first; no standard deviations."""
-        names = {name for runs in self.finished.values() for run in runs.values() for name in run.curves}
-        return sorted(
-            (name for name in names if not name.endswith("_std")), key=lambda name: (name != "eval/mse", name)
-        )
-
-    def measured(self, metric: str, labels: Sequence[str] | None = None) -> Measured | None:
-        """A value in all compared cells, at the steps where all of them have it; None if there are none."""
-        chosen = {name: [self.finished[name][cell] for cell in self.cells] for name in labels or self.compared}
-        curves = {name: [run.curves.get(metric, {}) for run in runs] for name, runs in chosen.items()}
-        steps = sorted(set.intersection(*(set(curve) for own in curves.values() for curve in own)))
-        if not steps:
-            return None
-        values = {name: np.array([[curve[step] for step in steps] for curve in own]) for name, own in curves.items()}
-        return Measured(np.array(steps), self.cells, values)
-
-    def calibration(self) -> dict[str, dict[str, dict[str, float]]]:
-        """What calibration.json says, averaged over the compared runs that have it: group, level, initializer."""
-        pools: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-        for label in self.compared:
-            for cell in self.cells:
-                for group, levels in self.finished[label][cell].folder.calibration().items():
-                    for level, value in levels.items():
-                        pools[group, level, label].append(value)
-        found: dict[str, dict[str, dict[str, float]]] = {}
-        for (group, level, label), values in pools.items():
-            if not level.endswith("_std"):
-                found.setdefault(group, {}).setdefault(level, {})[label] = float(np.mean(values))
-        return found
-
-    def problems(self) -> list[str]:
-        """All that is not as it should be, a line each: failed, unfinished and missing runs, and what that costs."""
-        lines = [f"{run.title}: {run.state}" for run in self.runs if not run.finished]
-        there = {(run.label, *run.cell) for run in self.runs}
-        images, seeds = ({run.cell[i] for run in self.runs} for i in (0, 1))
-        lines += [
-            f"{image}, {label}, seed {seed}: missing"
-            for image, label, seed in product(sorted(images), self.labels, sorted(seeds))
-            if (label, image, seed) not in there
-        ]
-        left_out = sorted({run.cell for run in self.runs} - set(self.cells))
-        if left_out:
-            names = ", ".join(f"{image} (seed {seed})" for image, seed in left_out)
-            lines.append(f"left out of all averages, since not every initializer has finished there: {names}")
-        silent = [label for label in self.labels if label not in self.finished]
-        if silent:
-            lines.append(f"not compared, since no run has finished: {', '.join(silent)}")
-        return lines + self._differences()
-
-    def _differences(self) -> list[str]:
-        lines = []
-        for key in COMPARABLE:
-            found = {str(_at(run.config, key)) for runs in self.finished.values() for run in runs.values()}
-            if len(found) > 1:
-                lines.append(f"the runs differ in {key} ({', '.join(sorted(found))}): compare them with care")
-        return lines
-
-
-def collect(root: Path) -> Collection:
-    """All runs below a folder.
+    What is damaged beside the configuration is kept as the run's `damage`.
 
     Raises:
-        UserError: there is no run; runs of several experiments; two runs for one place in the comparison; or
-            no finished run that could be compared.
+        UserError: the folder's configuration cannot be used.
     """
-    runs = [Run(folder, folder.read_config()) for folder in run_folders(root)]
-    if not runs:
-        raise UserError(f"{root} holds no runs: give an experiment's folder, such as outputs/paper")
-    experiments = sorted({run.config["experiment"]["name"] for run in runs})
-    if len(experiments) > 1:
-        raise UserError(f"{root} holds several experiments ({', '.join(experiments)}): give the folder of one")
-    everywhere = set.intersection(*(set(run.changes) for run in runs))
-    places: dict[tuple[str, Cell], Run] = {}
-    for run in runs:
-        own = [change for change in run.changes if change not in everywhere]
-        run.label = " ".join([run.config["init"]["name"], *own])
-        other = places.setdefault((run.label, run.cell), run)
-        if other is not run:
-            raise UserError(
-                f"{other.folder.path} and {run.folder.path} are both {run.title}: "
-                "move one of them away, or give an experiment of its own to each"
-            )
-    collection = Collection(root, runs)
-    if not collection.finished:
-        states = "\n".join(f"{run.title}: {run.state}" for run in runs)
-        raise UserError(f"{root} holds no finished run to report on\n{states}")
-    if not collection.cells:
-        raise UserError(
-            f"{root}: no picture and seed has finished runs of all of {', '.join(collection.compared)}, "
-            f"so nothing can be compared\n" + "\n".join(f"{run.title}: {run.state}" for run in runs)
-        )
-    return collection
-
-
-def _at(config: dict[str, Any], key: str) -> Any:
-    for part in key.split("."):
-        config = config.get(part, {})
-    return config
+    name, found = folder.path / "config.yaml", settings(folder.read_config())
+    for key in ("image", "init.name", "experiment.name"):
+        if not found.get(key, "").strip():
+            raise UserError(f"{name} has no {key}: it is no run's configuration")
+    if not re.fullmatch("-?[0-9]{1,18}", found.get("seed", "")):
+        raise UserError(f"{name} has no whole number as seed: it is no run's configuration")
+    run = Run(folder, root, found, {}, {})
+    try:
+        run.summary = cleaned(folder.summary() or {})
+        run.record = cleaned(folder.read_record() or {})
+        run.curves  # noqa: B018 - read once, here, where a damaged file is told
+    except UserError as error:
+        run.damage = plain(str(error))
+    return run

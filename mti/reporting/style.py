@@ -1,54 +1,53 @@
-"""How the figures look: a colour per initializer, labels beside the lines, few lines that are not data."""
+"""How the figures look: a colour, a dash and a marker per series, names beside the lines, little else."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 INK, PENCIL, THREAD, LINE, PAPER = "#1f2328", "#6b7281", "#b6bec8", "#d8dee4", "#ffffff"
 DPI = 200
-INITIALIZERS = {"star": "#6b7280", "multistar": "#2563eb", "class": "#d97706", "caption": "#dc2626"}
-OTHERS = ("#059669", "#7c3aed", "#db2777", "#0891b2", "#65a30d", "#92400e")
+INITIALIZERS = {"star": "#6b7280", "multistar": "#1d4ed8", "class": "#d97706", "caption": "#dc2626"}
+OTHERS = ("#059669", "#7c3aed", "#db2777", "#0891b2", "#65a30d", "#92400e", "#334155")
+COLUMN, PAGE = 3.3, 6.9  # inches: the widths of a figure in a paper of two columns
 FAMILIES = ("Inter", "Noto Sans", "Open Sans", "Liberation Sans", "DejaVu Sans")  # the last comes with matplotlib
 
-NAMES = {
-    "mse": "LDM MSE",
-    "lpips": "LPIPS",
-    "sifid": "SIFID",
-    "fid": "FID",
-    "clip_i": "CLIP-I",
-    "clip_t": "CLIP-T",
-    "dino": "DINO",
-}
-HIGHER_IS_BETTER = ("clip_i", "clip_t", "dino")
+
+class Look(NamedTuple):
+    """How a series is drawn: told apart without colours too. Dash and marker are matplotlib's words."""
+
+    color: str
+    dash: Any
+    marker: str
 
 
-def colors(labels: Sequence[str]) -> dict[str, str]:
-    """The four initializers keep their colours whatever else there is."""
-    spare = iter(OTHERS * len(labels))
-    return {label: INITIALIZERS.get(label) or next(spare) for label in labels}
+DASHES = ("solid", (0, (5, 1.6)), (0, (1, 1.1)), (0, (5, 1.4, 1, 1.4)), (0, (9, 2)), (0, (9, 1.6, 1, 1.6)))
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p")
+FIXED = {"star": (2, "D"), "multistar": (1, "s"), "class": (3, "^"), "caption": (0, "o")}
 
 
-def metric_name(metric: str) -> str:
-    """A metric's name for people: `eval/lpips_pocket` is "LPIPS (pocket)", never plain LPIPS."""
-    name = metric.removeprefix("eval/")
-    plain = name.removesuffix("_pocket")
-    shown = NAMES.get(plain, plain)
-    return shown if plain == name else f"{shown} (pocket)"
-
-
-def better(metric: str) -> str:
-    """Which way is good, where that is known."""
-    name = metric.removeprefix("eval/").removesuffix("_pocket")
-    return "higher is better" if name in HIGHER_IS_BETTER else "lower is better" if name in NAMES else ""
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """A colour, a dash and a marker for each series; the four initializers keep theirs whatever else there is."""
+    found, count = {}, 0
+    for label in labels:
+        if label in INITIALIZERS:
+            dash, marker = FIXED[label]
+            found[label] = Look(INITIALIZERS[label], DASHES[dash], marker)
+        else:
+            dash, marker = DASHES[count % len(DASHES)], MARKERS[count % len(MARKERS)]
+            found[label] = Look(OTHERS[count % len(OTHERS)], dash, marker)
+            count += 1
+    return found
 
 
 @contextmanager
@@ -57,15 +56,15 @@ def styled() -> Iterator[None]:
     installed = {font.name for font in font_manager.fontManager.ttflist}
     settings: Any = {
         "font.family": [name for name in FAMILIES if name in installed],  # the first that has the letter
-        "font.size": 10.5,
+        "font.size": 8,
         "text.color": INK,
         "axes.edgecolor": LINE,
         "axes.labelcolor": PENCIL,
         "axes.titlecolor": INK,
-        "axes.titlesize": 11.5,
+        "axes.titlesize": 8.5,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
-        "axes.titlepad": 10,
+        "axes.titlepad": 7,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.spines.left": False,
@@ -81,21 +80,45 @@ def styled() -> Iterator[None]:
         "ytick.labelcolor": PENCIL,
         "ytick.major.size": 0,
         "ytick.alignment": "center",
-        "lines.linewidth": 2.0,
+        "lines.linewidth": 1.4,
         "lines.solid_capstyle": "round",
-        "figure.constrained_layout.w_pad": 0.12,
-        "figure.constrained_layout.h_pad": 0.12,
-        "svg.fonttype": "path",
-        "pdf.fonttype": 42,
+        "figure.constrained_layout.w_pad": 0.06,
+        "figure.constrained_layout.h_pad": 0.06,
+        "lines.markersize": 3,
+        "pdf.fonttype": 42,  # whole TrueType fonts, as publishers ask for
+        "text.parse_math": False,  # a dollar in a caption is a dollar
+        "text.usetex": False,
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in letters that no font here has
         yield
 
 
-def new(columns: int, rows: int = 1, width: float = 10.0, height: float = 3.9) -> tuple[Figure, np.ndarray]:
+def new(columns: int, rows: int = 1, width: float = PAGE, height: float = 2.6) -> tuple[Figure, np.ndarray]:
     """A figure of no window, and its axes as an array [rows, columns]."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def panels(count: int, width: float, height: float = 2.3, across: int = 2) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, each `height` inches high: `across` in a row, or one in a column's width."""
+    columns = 1 if width < PAGE else max(1, min(across, count))
+    rows = -(-count // columns)
+    figure, axes = new(columns, rows, width, height * rows)
+    for unused in axes.flat[count:]:
+        unused.set_axis_off()
+    return figure, list(axes.flat[:count])
+
+
+def key(figure: Figure, look: Mapping[str, Look]) -> None:
+    """The series' names with their lines, above all panels."""
+    handles = [
+        Line2D([], [], color=one.color, linestyle=one.dash, marker=one.marker, label=f" {name}")
+        for name, one in look.items()
+    ]
+    room = figure.get_size_inches()[0] / (0.5 + 0.065 * max(len(name) for name in look))
+    columns = max(1, min(len(look), int(room)))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, handlelength=3.2)
 
 
 def step_axis(axes: Axes, ticks: int = 5) -> None:
@@ -119,7 +142,7 @@ def number(value: float | int | None, digits: int = 4, sign: str = "") -> str:
     return format(value, form).replace("-", "−")
 
 
-def label_ends(axes: Axes, ends: Mapping[str, float], color: Mapping[str, str], size: float = 10) -> None:
+def label_ends(axes: Axes, ends: Mapping[str, float], color: Mapping[str, str], size: float = 7.5) -> None:
     """Write each line's name to the right of its end, moved apart where they would touch.
 
     To be called when the axes have their limits; the layout, which comes later, keeps room for the names and

@@ -2,90 +2,43 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
-import os
 import random
-import signal
 from pathlib import Path
 
 import pytest
 import torch
-from sweeping import configured
 
 from mti.outputs import RunFolder
 
 if "forkserver" not in multiprocessing.get_all_start_methods():
     pytest.skip("needs processes that are forked", allow_module_level=True)
 
-OVERRIDES = [("image=teapot",), ("image=cup", "seed=1", "init.text='the red cat'")]
-NEVER = 10**9
+from faults.campaign import Sweep
+from faults.processes import KILLED
+
+OVERRIDES = ["seed=0", "trainer.max_steps=5"]
+RUNS = 2
 
 
 @pytest.fixture(scope="module")
-def processes():
-    """Makes processes fast: the libraries are loaded once, in the process that the others are forked from."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mti.training", "mti.models.sd"])
-    return context
+def whole(tiny_sd_folder, tmp_path_factory):
+    """The multirun without a kill, and how many moments it has: writes, renames and deletions."""
+    sweep = Sweep(tmp_path_factory.mktemp("whole"), tiny_sd_folder, OVERRIDES)
+    code, moments = sweep.run()
+    assert code == 0, sweep.log.read_text()
+    assert len(sweep.runs) == RUNS
+    return sweep, moments
 
 
-def multirun(root: Path, model: Path) -> list:
-    return [configured(root / str(i), model, *given, "trainer.max_steps=5") for i, given in enumerate(OVERRIDES)]
-
-
-def killed_at(moment: int, root: Path, model: Path, moments) -> None:
-    """Run the multirun, and die before the moment of that number: a write, a rename, a deletion, or a step."""
-    import shutil
-
-    from safetensors import torch as safetensors_torch
-
-    import mti.exports
-    import mti.outputs
-    from mti.inversion import TextualInversion
-    from mti.training import invert
-
-    torch.set_num_threads(1)
-
-    def counted(real):
-        @functools.wraps(real)  # Lightning counts the arguments of a step
-        def call(*arguments, **keywords):
-            if moments.value == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
-            moments.value += 1
-            return real(*arguments, **keywords)
-
-        return call
-
-    os.replace = counted(os.replace)
-    shutil.rmtree = counted(shutil.rmtree)
-    mti.outputs.save_file = mti.exports.save_file = counted(safetensors_torch.save_file)
-    Path.write_text = counted(Path.write_text)
-    TextualInversion.training_step = counted(TextualInversion.training_step)
-    os._exit(0 if invert(multirun(root, model)) else 1)
-
-
-def run(processes, root: Path, model: Path, moment: int = NEVER) -> tuple[int, int]:
-    """The exit code (-9 if killed), and how many moments there were."""
-    moments = processes.Value("i", 0)
-    process = processes.Process(target=killed_at, args=(moment, root, model, moments))
-    process.start()
-    process.join(120)
-    return process.exitcode, moments.value
-
-
-@pytest.fixture(scope="module")
-def whole(processes, tiny_sd_folder, tmp_path_factory):
-    """The multirun without a kill, and how many moments it has."""
-    root = tmp_path_factory.mktemp("whole")
-    code, moments = run(processes, root, tiny_sd_folder)
-    assert code == 0
-    return root, moments
+@pytest.fixture
+def sweep(whole, tmp_path):
+    return Sweep(tmp_path, whole[0].model, OVERRIDES)
 
 
 def assert_readable(root: Path) -> None:
     """Whatever is in the folders now is whole."""
-    for folder in map(RunFolder, sorted(root.iterdir())):
+    for folder in map(RunFolder, [path.parent for path in root.rglob("config.yaml")]):
         folder.metrics(), folder.summary(), folder.load_state()
         for step in folder.sampled_steps():
             assert len(folder.pictures(step)) == 1
@@ -95,9 +48,10 @@ def assert_readable(root: Path) -> None:
             folder.read_tokens()
 
 
-def assert_as_if_nothing_had_happened(root: Path, whole: Path) -> None:
-    for i in range(len(OVERRIDES)):
-        ours, theirs = RunFolder(root / str(i)), RunFolder(whole / str(i))
+def assert_as_if_nothing_had_happened(sweep: Sweep, whole: Sweep) -> None:
+    assert sweep.content() == whole.content()
+    assert len(sweep.runs) == RUNS
+    for ours, theirs in zip(map(RunFolder, sweep.runs), map(RunFolder, whole.runs), strict=True):
         assert ours.finished
         assert ours.metrics() == theirs.metrics()
         assert torch.equal(ours.read_tokens()[0], theirs.read_tokens()[0])
@@ -107,24 +61,38 @@ def assert_as_if_nothing_had_happened(root: Path, whole: Path) -> None:
 
 
 @pytest.mark.parametrize("share", range(6))
-def test_killed_once(processes, tiny_sd_folder, tmp_path, whole, share):
+def test_killed_once(sweep, whole, share):
     """At a random moment of each sixth of the multirun."""
     reference, moments = whole
     moment = random.Random(share).randrange(moments * share // 6, moments * (share + 1) // 6)
-    assert run(processes, tmp_path, tiny_sd_folder, moment)[0] == -signal.SIGKILL
-    assert_readable(tmp_path)
-    assert run(processes, tmp_path, tiny_sd_folder)[0] == 0
-    assert_as_if_nothing_had_happened(tmp_path, reference)
+    assert sweep.run(moment)[0] == KILLED
+    assert_readable(sweep.root)
+    assert sweep.run()[0] == 0
+    assert_as_if_nothing_had_happened(sweep, reference)
 
 
-def test_killed_again_and_again(processes, tiny_sd_folder, tmp_path, whole):
+def test_killed_again_and_again(sweep, whole):
     """Each process does a little more than the one before it; the last finds little left to do."""
     reference, moments = whole
     kills = 0
     for moment in range(moments // 4, moments, moments // 4):
-        kills += run(processes, tmp_path, tiny_sd_folder, moment)[0] == -signal.SIGKILL
-        assert_readable(tmp_path)
+        kills += sweep.run(moment)[0] == KILLED
+        assert_readable(sweep.root)
     assert kills >= 2
-    assert run(processes, tmp_path, tiny_sd_folder)[0] == 0
-    assert run(processes, tmp_path, tiny_sd_folder)[1] <= 2 * len(OVERRIDES)  # nothing is done twice
-    assert_as_if_nothing_had_happened(tmp_path, reference)
+    assert sweep.run()[0] == 0
+    assert sweep.run()[1] <= 2 * RUNS  # nothing is done twice
+    assert_as_if_nothing_had_happened(sweep, reference)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(sweep, whole):
+    """In one run of two: both go on from there, and end as if nothing had happened."""
+    reference, moments = whole
+    moment = moments
+    while not (damaged := sorted(sweep.root.rglob("previous.safetensors"))):
+        moment = moment * 9 // 10
+        sweep.run(moment)
+    last = damaged[0].with_name("last.safetensors")
+    last.write_bytes(last.read_bytes()[:50])
+    assert sweep.run()[0] == 0
+    assert "the other checkpoint is used" in sweep.log.read_text()
+    assert_as_if_nothing_had_happened(sweep, reference)

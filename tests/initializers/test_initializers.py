@@ -1,8 +1,8 @@
-import json
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, get_type_hints
 
-import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -13,9 +13,7 @@ from mti.initializers.class_ import Class
 from mti.initializers.multistar import MultiStar
 from mti.initializers.star import Star
 from mti.initializers.text import Text
-from mti.perception.focus import Focus
-from mti.perception.segmenter import Segment
-from mti.types import Concept, Guess, UserError
+from mti.types import Concept, Guess, PreparedConcept, UserError
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -33,22 +31,8 @@ class Says:
         self.seen.append(picture)
         return [Guess(text, 1 / (1 + index)) for index, text in enumerate(self.texts)]
 
-
-class Finds:
-    """A segmenter to which the upper left quarter is the thing."""
-
-    name = "finder"
-
-    def __init__(self):
-        self.checked = 0
-
-    def check(self):
-        self.checked += 1
-
-    def __call__(self, picture, clicks):
-        mask = np.zeros((picture.height, picture.width), bool)
-        mask[: picture.height // 2, : picture.width // 2] = True
-        return Segment(mask, 0.5)
+    def release(self):
+        self.seen.append("released")
 
 
 class Rewrites:
@@ -69,13 +53,17 @@ class Rewrites:
             raise self.answer
         return self.answer
 
+    def release(self):
+        self.asked.append("released")
+
+
+RECORDED = {"class": "teapot", "caption": "a picture of a red kettle."}
+SQUARE = Image.new("RGB", (4, 4), "blue")
+
 
 @pytest.fixture
-def concept(tmp_path):
-    pictures = (tmp_path / "first.png", tmp_path / "second.png")
-    for path, color in zip(pictures, ("red", "blue"), strict=True):
-        Image.new("RGB", (6, 4), color).save(path)
-    return Concept("pot", pictures, {"class": "teapot", "caption": "a picture of a red kettle."})
+def concept():
+    return PreparedConcept("pot", RECORDED, (SQUARE,), described=Image.new("RGB", (6, 4), "red"))
 
 
 def test_star(concept):
@@ -84,14 +72,14 @@ def test_star(concept):
 
 
 @pytest.mark.parametrize("initializer", [Class, Caption])
-def test_a_model_looks_at_the_first_picture(concept, initializer):
+def test_a_model_looks_at_what_is_described(concept, initializer):
     model = Says("a photo of a red red pot .", "a cup")
     initial = initializer(model)(concept, str.split)
     assert (initial.text, initial.source, initial.raw) == ("a red pot", "oracle", "a photo of a red red pot .")
     assert initial.details == {
         "guesses": [{"text": "a photo of a red red pot .", "score": 1.0}, {"text": "a cup", "score": 0.5}]
     }
-    assert [picture.getpixel((0, 0)) for picture in model.seen] == [(255, 0, 0)]
+    assert model.seen == [concept.described]
 
 
 @pytest.mark.parametrize(
@@ -107,15 +95,20 @@ def test_the_record_is_used_without_looking(concept, initializer, text, raw):
 
 @pytest.mark.parametrize(("initializer", "record"), [(Class, "class"), (Caption, "caption"), (MultiStar, "caption")])
 def test_a_missing_record_is_refused(concept, initializer, record):
-    bare = Concept("thing", concept.pictures)
-    with pytest.raises(UserError, match=rf"no {record} is recorded for thing.*init.source=model.*init.text="):
-        initializer(Says("a cup"), source="recorded")(bare, str.split)
+    initial, message = (
+        initializer(Says("a cup"), source="recorded"),
+        rf"no {record} is recorded for thing.*init.source=",
+    )
+    with pytest.raises(UserError, match=message):
+        initial(replace(concept, name="thing", recorded={}), str.split)
+    with pytest.raises(UserError, match=message):
+        initial.check(Concept("thing", ()))
+    initial.check(Concept("pot", (), RECORDED))
 
 
 @pytest.mark.parametrize("initializer", [Class, Caption, MultiStar])
-def test_a_wrong_source_is_refused_at_once(initializer):
-    with pytest.raises(UserError, match=r"init.source=record is none of model, recorded"):
-        initializer(Says("a cup"), source="record")
+def test_the_signature_names_the_sources(initializer):
+    assert get_type_hints(initializer.__init__)["source"] == Literal["model", "recorded"]
 
 
 @pytest.mark.parametrize("source", ["model", "recorded"])
@@ -127,65 +120,46 @@ def test_multistar_has_a_star_for_each_token_of_the_caption(concept, source):
     assert initial.source == Caption(model, source=source)(concept, list).source
 
 
-@pytest.mark.parametrize("initializer", [Class, Caption, MultiStar])
-def test_the_model_looks_at_what_is_clicked(concept, initializer):
+@pytest.mark.parametrize("initializer", [Class, Caption])
+def test_the_white_of_a_cut_out_thing_is_not_told(concept, initializer):
     model = Says("a red pot on a white background")
-    initial = initializer(model, focus=Focus(Finds(), [1, 1], margin=0))(concept, str.split)
-    assert [picture.size for picture in model.seen] == [(3, 3)]
-    assert model.seen[0].getpixel((0, 0)) == (255, 0, 0)
-    assert model.seen[0].getpixel((0, 2)) == (255, 255, 255)
-    assert initial.text == ("* * *" if initializer is MultiStar else "a red pot")
+    assert initializer(model)(concept, str.split).text == "a red pot on a white background"
+    initial = initializer(model)(replace(concept, on_white=True), str.split)
+    assert initial.text == "a red pot"
     assert initial.raw == "a red pot on a white background"
-    assert initial.details["click"]["score"] == 0.5
-    assert initial.details["guesses"][0]["text"] == initial.raw
-    assert json.loads(json.dumps(initial.details)) == initial.details
-    assert sorted(initial.pictures) == ["crop", "mask", "overlay"]
-    assert initial.pictures["crop"] is model.seen[0]
 
 
-def test_a_kept_background_is_told_of(concept):
-    focus = Focus(Finds(), [1, 1], background="kept")
-    assert Caption(Says("a pot on a white background"), focus=focus)(concept, str.split).text.endswith("background")
-
-
-@pytest.mark.parametrize("initializer", [Class, Caption, MultiStar])
-def test_without_a_click_no_segmenter_is_asked_for(concept, initializer):
-    model, finds = Says("a red pot"), Finds()
-    initial = initializer(model, focus=Focus(finds))
-    initial.check(concept)
-    assert not initial(concept, str.split).pictures
-    assert model.seen[0].size == (6, 4)
-    assert finds.checked == 0
+@pytest.mark.parametrize("initializer", [Class, Caption])
+def test_a_guess_without_words_gives_way_to_the_next(concept, initializer):
+    initial = initializer(Says("a photo of", "there is a cup", "a pot"))(concept, str.split)
+    assert (initial.raw, initial.text) == ("there is a cup", "a cup")
+    assert [guess["text"] for guess in initial.details["guesses"]] == ["a photo of", "there is a cup", "a pot"]
+    with pytest.raises(UserError, match=r"nothing is left of the text ' \. '"):
+        initializer(Says("a photo of", " . "))(concept, str.split)
 
 
 @pytest.mark.parametrize("initializer", [Class, Caption, MultiStar])
-def test_a_click_out_of_the_picture_is_found_before_anything_looks(concept, initializer):
-    model = Says("a red pot")
-    with pytest.raises(UserError, match=r"init.click=\[6,1\] is out of the picture, which is 6 pixels wide and 4 high"):
-        initializer(model, focus=Focus(Finds(), [6, 1])).check(concept)
-    assert model.seen == []
+def test_a_click_changes_nothing_about_a_record(concept, initializer):
+    clicked = replace(concept, on_white=True, details={"click": {"inside": [[1, 1]]}})
+    assert initializer(Says(), source="recorded")(clicked, str.split) == initializer(Says(), source="recorded")(
+        concept, str.split
+    )
 
 
-def test_clicks_are_in_the_picture_as_it_is_seen_upright(concept):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
-    Image.new("RGB", (6, 4), "red").save(concept.pictures[0], exif=exif)
-    Caption(Says("a pot"), focus=Focus(Finds(), [1, 5])).check(concept)
-    with pytest.raises(UserError, match="4 pixels wide and 6 high"):
-        Caption(Says("a pot"), focus=Focus(Finds(), [5, 1])).check(concept)
-
-
-@pytest.mark.parametrize("initializer", [Class, Caption, MultiStar])
-def test_a_record_knows_nothing_of_clicks(initializer):
-    with pytest.raises(UserError, match=r"^init.click=\[\[1,1\]\] is for a model to look at: leave it out"):
-        initializer(Says("a pot"), source="recorded", focus=Focus(Finds(), [1, 1]))
+def test_an_initializer_lets_go_of_its_models():
+    model, refiner = Says("a pot"), Rewrites("a red pot")
+    Class(model).release()
+    Caption(model, refiner=refiner).release()
+    MultiStar(model).release()
+    assert model.seen == ["released"] * 3
+    assert refiner.asked == ["released"]
 
 
 @pytest.mark.parametrize("initializer", [Caption, MultiStar])
 def test_a_refiner_rewrites_the_cleaned_caption(concept, initializer):
     refiner = Rewrites("The red clay pot.")
     initial = initializer(Says("a picture of a red pot"), refiner=refiner)
-    initial.check(concept)
+    initial.check(Concept("pot", (), RECORDED))
     found = initial(concept, str.split)
     assert refiner.asked == ["check", "a red pot"]
     assert found.text == ("* * * *" if initializer is MultiStar else "The red clay pot")
@@ -205,7 +179,7 @@ def test_a_failing_refiner_leaves_the_caption_and_says_so_in_a_line(concept, cap
 def test_a_recorded_caption_is_not_refined(concept):
     refiner = Rewrites("a poem")
     initial = Caption(Says("a cup"), source="recorded", refiner=refiner)
-    initial.check(concept)
+    initial.check(Concept("pot", (), RECORDED))
     assert initial(concept, str.split).text == "a red kettle"
     assert refiner.asked == []
 
@@ -235,21 +209,6 @@ def test_every_initializer_can_be_chosen(name):
     config = composed(f"init={name}", *(["init.text=pot"] if name == "text" else []))
     assert config.init.name == name
     assert callable(instantiate(config.init.initializer))
-
-
-@pytest.mark.parametrize("name", ["caption", "class", "multistar"])
-def test_the_clicks_of_the_command_line_reach_the_initializer(name):
-    clicked = [
-        "init.click=[1,2]",
-        "init.outside=[[3,4]]",
-        "init.box=[0,0,9,9]",
-        "init.background=kept",
-        "init.margin=0",
-    ]
-    use = instantiate(composed(f"init={name}", *clicked).init.initializer)
-    focus = use.caption.focus if name == "multistar" else use.focus
-    assert (focus.clicks.inside, focus.clicks.outside, focus.clicks.box) == (((1, 2),), ((3, 4),), (0, 0, 9, 9))
-    assert (focus.background, focus.margin, focus.segmenter.name) == ("kept", 0, "pocket:segmenter")
 
 
 @pytest.mark.parametrize(("name", "refiner"), [("none", None), ("openai", "openai:m"), ("local", "m")])

@@ -6,7 +6,7 @@ WORLD = {
     "thing": {"coffee mug": ["coffee mug", "mug"], "teapot": ["teapot", "kettle"], "moon": ["moon"]},
     "colour": {"red": ["red"], "gold": ["gold"], "orange": ["orange"], "blue": ["blue"]},
     "pattern": {"dots": ["dots"], "stripes": ["stripes"]},
-    "sticker": {"leaf": ["leaf", "leaves"], "crown": ["crown"]},
+    "sticker": {"leaf": ["leaf", "leaves"], "crown": ["crown", "crowns"]},
     "place": {"beach": ["on the beach"], "table": ["on a wooden table"]},
 }
 
@@ -36,6 +36,7 @@ def said(text):
                 "background": "blue",
             },
         ),
+        ("İstanbul'da a Red {} ON THE BEACH", {"colour": "red", "place": "beach"}),
         ("{} is red", {}),
         ("the gold crown of a {}", {}),
         ("a redder {} on the beaches", {}),
@@ -56,6 +57,9 @@ def test_another_value_takes_the_place_of_what_is_said():
         "blue": "a blue teapot on the beach",
     }
     assert alternatives(text, found["place"], WORLD)["table"] == "a red teapot on a wooden table"
+    several = "{} with two gold Leaves on it"
+    other = alternatives(several, mentions(several, WORLD)["sticker"], WORLD)
+    assert other == {"leaf": several, "crown": "{} with two gold crowns on it"}
 
 
 def test_articles_follow_the_next_letter():

@@ -1,12 +1,8 @@
-import multiprocessing
-import os
-import signal
-
 import pytest
 import torch
 from PIL import Image
 
-from mti.outputs import RunFolder, atomic, run_folders
+from mti.outputs import RunFolder, run_folders
 from mti.types import InitialText, UserError
 
 
@@ -136,22 +132,6 @@ def test_only_the_summary_makes_a_run_finished(folder):
     assert folder.summary() == {"status": "finished", "eval/mse": 0.25}
 
 
-def test_half_written_files_are_never_read(tmp_path):
-    def write(text, then=None):
-        with atomic(tmp_path / "file.txt") as draft:
-            draft.write_text(text)
-            if then:
-                raise then
-
-    write("old")
-    with pytest.raises(RuntimeError, match="killed"):
-        write("ne", then=RuntimeError("killed"))
-    assert (tmp_path / "file.txt").read_text() == "old"
-    write("new")
-    assert (tmp_path / "file.txt").read_text() == "new"
-    assert os.listdir(tmp_path) == ["file.txt"]
-
-
 def test_half_written_samples_are_no_samples(folder):
     class Killed(Image.Image):
         def save(self, *_):
@@ -163,25 +143,3 @@ def test_half_written_samples_are_no_samples(folder):
     assert folder.sampled_steps() == []
     folder.save_pictures(5, [picture])
     assert len(folder.pictures(5)) == 1
-
-
-def hold(path, held):
-    with RunFolder(path).locked():
-        held.set()
-        signal.pause()
-
-
-def test_a_second_process_is_refused_until_the_first_is_dead(folder):
-    context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    process = context.Process(target=hold, args=(folder.path, held))
-    process.start()
-    assert held.wait(60)
-    with pytest.raises(UserError, match=f"run is in use by process {process.pid}: wait"), folder.locked():
-        pass
-    process.kill()
-    process.join()
-    with folder.locked():
-        pass
-    with folder.locked():
-        pass

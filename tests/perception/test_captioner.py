@@ -1,3 +1,7 @@
+import gc
+import weakref
+from typing import get_type_hints
+
 import huggingface_hub.constants
 import pytest
 import torch
@@ -22,8 +26,8 @@ from transformers import (
     OPTConfig,
 )
 
-from mti.perception import captioner
 from mti.perception.captioner import TransformersCaptioner
+from mti.ranges import AtLeast
 from mti.types import UserError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[IMAGE]"]
@@ -128,8 +132,9 @@ def test_a_folder_captions_a_picture(folders, family):
 
 
 def test_the_score_is_the_mean_log_probability_of_a_token(folders):
-    guess = TransformersCaptioner(folders["blip"], max_new_tokens=4)(PICTURE)[0]
-    processor, model = captioner.load(folders["blip"])
+    say = TransformersCaptioner(folders["blip"], max_new_tokens=4)
+    guess = say(PICTURE)[0]
+    model, processor = say.loaded
     words = processor.tokenizer(guess.text, add_special_tokens=False)["input_ids"]
     ids = torch.tensor([[5, *words, *([3] if len(words) < 4 else [])]])
     pixels = processor(images=PICTURE, return_tensors="pt")["pixel_values"]
@@ -147,8 +152,8 @@ def test_the_prompt_is_no_part_of_the_caption(folders, family):
 
 
 def test_florence2_says_what_its_own_post_processing_says(folders):
-    guess = TransformersCaptioner(folders["florence2"], prompt="<CAPTION>", max_new_tokens=6)(PICTURE)[0]
-    processor, _ = captioner.load(folders["florence2"])
+    say = TransformersCaptioner(folders["florence2"], prompt="<CAPTION>", max_new_tokens=6)
+    guess, processor = say(PICTURE)[0], say.loaded.processor
     processed = processor.post_process_generation(guess.text, task="<CAPTION>", image_size=PICTURE.size)
     assert processed == {"<CAPTION>": guess.text}
 
@@ -160,6 +165,42 @@ def test_weights_load_on_the_first_picture(monkeypatch):
         say(PICTURE)
 
 
-def test_one_beam_is_refused():
-    with pytest.raises(UserError, match="num_beams is 1"):
-        TransformersCaptioner("pocket:captioner", num_beams=1)
+def test_the_signature_asks_for_two_beams_at_least():
+    hints = get_type_hints(TransformersCaptioner.__init__, include_extras=True)
+    assert hints["num_beams"].__metadata__ == (AtLeast(2),)
+    assert hints["max_new_tokens"].__metadata__ == (AtLeast(1),)
+
+
+def test_git_continues_its_prompt(folders):
+    say = TransformersCaptioner(folders["git"], prompt="a red cup", max_new_tokens=1)
+    model, processor = say.loaded
+    words = processor.tokenizer("a red cup", add_special_tokens=False)["input_ids"]
+    inputs = say.inputs(PICTURE)
+    assert inputs["input_ids"].tolist() == [[2, *words]]  # [CLS] before it, no [SEP] after it
+    assert inputs["attention_mask"].tolist() == [[1] * 4]
+    with torch.no_grad():
+        chances = model(**inputs).logits[0, -1].log_softmax(-1)
+    likely = chances.topk(3).indices.tolist()
+    said = [guess.text.strip() for guess in say(PICTURE)]
+    assert said == processor.batch_decode([[i] for i in likely], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("family", ["blip", "florence2"])
+def test_other_families_prompts_are_as_their_processor_makes_them(folders, family):
+    say = TransformersCaptioner(folders[family], prompt="a red cup")
+    expected = say.loaded.processor(images=PICTURE, text="a red cup", return_tensors="pt")
+    inputs = say.inputs(PICTURE)
+    assert inputs.keys() == expected.keys()
+    assert all(torch.equal(inputs[name], expected[name]) for name in inputs)
+
+
+def test_without_a_prompt_git_is_shown_the_picture_alone(folders):
+    assert list(TransformersCaptioner(folders["git"]).inputs(PICTURE)) == ["pixel_values"]
+
+
+def test_a_released_captioner_is_gone(folders):
+    say = TransformersCaptioner(folders["blip"])
+    model = weakref.ref(say.loaded.model)
+    say.release()
+    gc.collect()
+    assert model() is None

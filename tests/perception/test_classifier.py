@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import huggingface_hub.constants
 import pytest
 import timm
@@ -5,7 +8,6 @@ import torch
 from PIL import Image
 from timm.models import save_for_hf
 
-from mti.perception import classifier
 from mti.perception.classifier import TimmClassifier, label_names
 from mti.types import UserError
 
@@ -44,7 +46,6 @@ def test_scores_are_the_models_softmax(folder):
 
 
 def test_loading_says_nothing(folder, caplog):
-    classifier.load.cache_clear()
     with caplog.at_level("INFO"):
         TimmClassifier(folder)(Image.new("RGB", (32, 32)))
     assert caplog.messages == []
@@ -58,12 +59,22 @@ def test_weights_load_on_the_first_picture_and_once(folder, monkeypatch):
     calls = []
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: calls.append(args) or create(*args, **kwargs))
-    classifier.load.cache_clear()
-    look = TimmClassifier(folder)
+    classify = TimmClassifier(folder)
     assert calls == []
-    look(Image.new("RGB", (32, 32)))
-    TimmClassifier(folder)(Image.new("RGB", (32, 32)))
+    first = classify(Image.new("RGB", (32, 32)))
+    assert classify(Image.new("RGB", (32, 32))) == first
     assert len(calls) == 1
+
+
+def test_a_released_model_is_gone_and_comes_again(folder):
+    classify = TimmClassifier(folder)
+    classify.release()
+    first = classify(Image.new("RGB", (32, 32)))
+    model = weakref.ref(classify.loaded.model)
+    classify.release()
+    gc.collect()
+    assert model() is None
+    assert classify(Image.new("RGB", (32, 32))) == first
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 
 from mti.perception.clean import (
     clean,
-    without_markers,
+    without_noise,
     without_prefix,
     without_repeats,
     without_spacing,
@@ -22,13 +22,33 @@ from mti.types import UserError
         ("the elephant is carved in a natural stone", "the elephant is carved in a natural stone"),
         ("a picture frame on a wall", "a picture frame on a wall"),
         ("coffee mug", "coffee mug"),
+        ("arafed image of a teapot on a table", "a teapot on a table"),
+        ("there is a cup that is on a table", "a cup that is on a table"),
+        ("there are two cups", "two cups"),
+        ("there is a picture of a cup", "a cup"),
+        ("araffe bird sitting on a branch", "bird sitting on a branch"),
+        ("a cup with an arafed handle", "a cup with handle"),
+        ("a close up view of a red mug", "a red mug"),
+        ("this is a teapot", "a teapot"),
+        ("a red\u200b teapot\ufeff", "a red teapot"),
+        ("\u200ba \u00a0cup\u3000\u00adon a ta\u00adble", "a cup on a table"),
+        ("a photograph", "a photograph"),
+        ("a giraffe in arafat", "a giraffe in arafat"),
+        ("a view", "a view"),
+        ("the theatre is a place", "the theatre is a place"),
     ],
 )
 def test_a_caption_is_cleaned(text, cleaned):
     assert clean(text) == cleaned
 
 
-@pytest.mark.parametrize("text", ["", " ... ", "<s></s>", "[CLS] . [SEP]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ... ", "<s></s>", "[CLS] . [SEP]", "a photo of", "a picture of a", "there is a", "arafed image of a."),
+        *("\u200b", "arafed", "a photo of a picture of"),
+    ],
+)
 def test_nothing_left_is_an_error(text):
     with pytest.raises(UserError, match="nothing is left"):
         clean(text)
@@ -36,11 +56,11 @@ def test_nothing_left_is_an_error(text):
 
 @pytest.mark.parametrize("marker", ["<s>", "</s>", "<pad>", "<|endoftext|>", "[SEP]", "[DEC]"])
 def test_markers_go(marker):
-    assert without_markers(f"{marker}a cup{marker}").split() == ["a", "cup"]
+    assert without_noise(f"{marker}a cup{marker}").split() == ["a", "cup"]
 
 
 def test_other_brackets_stay():
-    assert without_markers("a <b> [c] cup") == "a <b> [c] cup"
+    assert without_noise("a <b> [c] cup") == "a <b> [c] cup"
 
 
 @pytest.mark.parametrize("prefix", ["a picture of", "an image of", "A photo of", "the photograph of", "a close up of"])

@@ -1,7 +1,9 @@
 import http.server
 import json
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
+from typing import Annotated, get_type_hints
 
 import pytest
 import torch
@@ -9,13 +11,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from mti.perception.refiner import LocalRefiner, OpenAIRefiner
+from mti.ranges import AtLeast
 from mti.types import UserError
 
 KEY = "sk-secret-1234"
 
 
 @contextmanager
-def endpoint(monkeypatch, status=200, answer="a red clay pot", body=None, headers=()):
+def endpoint(monkeypatch, status=200, answer="a red clay pot", body=None, headers=(), respond=None):
     """An OpenAI-compatible server on this machine, named by the environment; what it was asked."""
     asked = []
 
@@ -23,6 +26,10 @@ def endpoint(monkeypatch, status=200, answer="a red clay pot", body=None, header
         def do_POST(self):
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append((self.path, self.headers.get("Authorization"), sent))
+            if respond:
+                with suppress(OSError):  # nobody listens any longer
+                    respond(self)
+                return
             self.send_response(status)
             for header in headers:
                 self.send_header(*header)
@@ -81,6 +88,10 @@ def test_the_first_line_of_the_answer_counts(monkeypatch):
         ({"body": b"<html>"}, "the endpoint's answer cannot be read"),
         ({"body": b'{"choices": []}'}, "the endpoint's answer cannot be read"),
         ({"body": b"[1]"}, "the endpoint's answer cannot be read"),
+        ({"body": b"\xff\xfe"}, "the endpoint's answer cannot be read"),
+        ({"body": b"x" * (2**20 + 1)}, "the endpoint's answer cannot be read"),
+        ({"answer": [{"type": "text", "text": "a pot"}]}, "the endpoint's answer is no text"),
+        ({"answer": 7}, "the endpoint's answer is no text"),
         ({"answer": ""}, "gave an empty answer"),
         ({"answer": None}, "gave an empty answer"),
         ({"answer": "."}, "nothing is left"),
@@ -117,10 +128,32 @@ def test_what_is_missing_is_told_before_anyone_is_asked(monkeypatch):
         OpenAIRefiner("chatty").check()
 
 
-@pytest.mark.parametrize("length", [0, -3, True])
-def test_a_wrong_length_is_refused_at_once(length):
-    with pytest.raises(UserError, match=rf"refiner.length={length}: expected a number of words"):
-        OpenAIRefiner("chatty", length=length)
+@pytest.mark.parametrize("refiner", [OpenAIRefiner, LocalRefiner])
+def test_the_signature_asks_for_a_word_at_least(refiner):
+    assert get_type_hints(refiner.__init__, include_extras=True)["length"] == Annotated[int, AtLeast(1)]
+
+
+def test_an_endpoint_that_drips_is_given_up(monkeypatch):
+    def drip(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(100):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+
+    with endpoint(monkeypatch, respond=drip):
+        began = time.monotonic()
+        with pytest.raises(UserError, match=r"openai:chatty: the endpoint cannot be reached \(TimeoutError\)"):
+            OpenAIRefiner("chatty", timeout=0.3)("a red pot")
+        assert time.monotonic() - began < 3
+
+
+def test_an_endpoint_that_hangs_is_given_up(monkeypatch):
+    with (
+        endpoint(monkeypatch, respond=lambda _: time.sleep(1)),
+        pytest.raises(UserError, match="cannot be reached"),
+    ):
+        OpenAIRefiner("chatty", timeout=0.2)("a red pot")
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "chat"])

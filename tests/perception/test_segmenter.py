@@ -1,7 +1,10 @@
+import gc
 import hashlib
 import http.server
 import json
 import threading
+import weakref
+from typing import Literal, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -10,9 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from segment_anything import SamPredictor
 
+from mti.concepts.clicks import Clicks
 from mti.perception import segmenter
-from mti.perception.clicks import Clicks
-from mti.perception.segmenter import SamSegmenter, build_sam
+from mti.perception.segmenter import SamSegmenter, build_sam, chosen_mask
 from mti.types import UserError
 
 ARCHITECTURE = {
@@ -63,7 +66,7 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize("clicks", PROMPTS, ids=str)
-def test_the_mask_is_the_best_of_the_predictors(sam, checkpoint, clicks):
+def test_the_mask_is_the_predictors(sam, checkpoint, clicks):
     predictor = SamPredictor(sam)
     predictor.set_image(np.asarray(PICTURE))
     points = [*clicks.inside, *clicks.outside]
@@ -71,19 +74,81 @@ def test_the_mask_is_the_best_of_the_predictors(sam, checkpoint, clicks):
         np.array(points) if points else None,
         np.array([1] * len(clicks.inside) + [0] * len(clicks.outside)) if points else None,
         np.array(clicks.box) if clicks.box else None,
-        multimask_output=True,
+        multimask_output=clicks == PROMPTS[0],  # one click may mean a part or the whole
     )
     found = SamSegmenter(str(checkpoint), "vit_b")(PICTURE, clicks)
     assert found.mask.shape == (30, 50)
     assert found.mask.dtype == bool
-    assert np.array_equal(found.mask, masks[scores.argmax()])
-    assert found.score == pytest.approx(scores.max())
+    chosen = chosen_mask(masks, scores)
+    assert len(masks) == (3 if clicks == PROMPTS[0] else 1)
+    assert np.array_equal(found.mask, masks[chosen])
+    assert found.score == pytest.approx(scores[chosen])
+
+
+def masks_of(*boxes):
+    masks = np.zeros((len(boxes), 40, 40), bool)
+    for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
+        mask[top:bottom, left:right] = True
+    return masks
+
+
+PART, THING, TABLE, ALL = (18, 18, 22, 22), (10, 10, 30, 30), (2, 2, 38, 40), (0, 3, 40, 40)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "chosen"),
+    [
+        ((PART, THING, TABLE), (0.95, 0.93, 0.60), 1),  # a fragment, and a thing that is as good
+        ((PART, THING, TABLE), (0.95, 0.60, 0.50), 0),  # the model is sure of the part alone
+        ((PART, THING, TABLE), (0.70, 0.95, 0.80), 1),  # the thing is best: its part and the picture are not
+        ((PART, THING, TABLE), (0.95, 0.94, 0.93), 2),  # all as good: the whole
+        ((PART, THING, ALL), (0.95, 0.94, 0.93), 1),  # what reaches three edges is the background
+        ((PART, THING, ALL), (0.60, 0.50, 0.95), 2),  # unless it is best by itself
+        ((THING, (10, 10, 30, 34), PART), (0.95, 0.94, 0.2), 0),  # hardly larger
+        ((PART, (23, 0, 40, 40), (0, 0, 17, 40)), (0.95, 0.94, 0.94), 0),  # larger, but elsewhere
+        ((THING, (12, 0, 40, 39), PART), (0.95, 0.94, 0.94), 1),  # holds nine tenths of it
+    ],
+)
+def test_a_fragment_gives_way_to_its_whole(boxes, scores, chosen):
+    order = np.random.default_rng(0).permutation(3)
+    masks, scores = masks_of(*boxes), np.array(scores, np.float32)
+    assert chosen_mask(masks, scores) == chosen
+    assert order[chosen_mask(masks[order], scores[order])] == chosen
+    assert chosen_mask(masks[chosen : chosen + 1], scores[chosen : chosen + 1]) == 0
+
+
+def test_a_large_picture_is_looked_at_smaller_and_its_mask_is_as_large_as_it(folder):
+    small, large = PICTURE.resize((2000, 1200)), PICTURE.resize((4000, 2400))
+    segment = SamSegmenter(str(folder))
+    expected, found = segment(small, Clicks(((800, 400),))), segment(large, Clicks(((1600, 800),)))
+    assert found.mask.shape == (2400, 4000)
+    assert (found.mask[::2, ::2] == expected.mask).mean() > 0.97
+
+
+def test_of_a_long_picture_the_part_about_the_thing_is_looked_at(folder):
+    strip = Image.new("RGB", (300, 30), "gray")
+    strip.paste(PICTURE.resize((60, 30)), (180, 0))
+    segment = SamSegmenter(str(folder))
+    found = segment(strip, Clicks(((210, 10),)))
+    expected = segment(strip.crop((180, 0, 240, 30)), Clicks(((30, 10),)))
+    assert found.score == pytest.approx(expected.score)
+    assert np.array_equal(found.mask[:, 180:240], expected.mask)
+    assert not found.mask[:, :180].any()
+    assert not found.mask[:, 240:].any()
+
+
+def test_a_released_segmenter_is_gone(folder):
+    segment = SamSegmenter(str(folder))
+    model = weakref.ref(segment.loaded)
+    segment.release()
+    gc.collect()
+    assert model() is None
 
 
 def test_a_folder_with_half_precision_weights_runs_in_full(folder):
-    found = SamSegmenter(str(folder))(PICTURE, PROMPTS[0])
-    assert found.mask.shape == (30, 50)
-    sam = segmenter.load(str(folder), None)
+    segment = SamSegmenter(str(folder))
+    assert segment(PICTURE, PROMPTS[0]).mask.shape == (30, 50)
+    sam = segment.loaded
     assert {parameter.dtype for parameter in sam.parameters()} == {torch.float32}
     assert not any(parameter.requires_grad for parameter in sam.parameters())
 
@@ -117,9 +182,9 @@ def test_a_broken_folder_is_one_line(folder):
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_architecture_is_refused_at_once():
-    with pytest.raises(UserError, match=r"segmenter.architecture=vit_x: expected vit_b, vit_l or vit_h"):
-        SamSegmenter("x.pth", "vit_x")
+def test_the_signature_names_the_architectures():
+    assert get_args(get_type_hints(SamSegmenter.__init__)["architecture"])[0] == Literal["vit_b", "vit_l", "vit_h"]
+    assert {"vit_b", "vit_l", "vit_h"} <= set(segmenter.sam_model_registry)
 
 
 def test_a_missing_checkpoint_is_told_with_the_way_to_it(tmp_path):

@@ -1,21 +1,22 @@
 import pytest
 
-from mti.reporting.style import apart, better, colors, metric_name, number, step_text
+from mti.reporting.style import INITIALIZERS, apart, key, looks, new, number, step_text, styled
 
 
-def test_the_pockets_scores_are_never_called_the_papers():
-    assert metric_name("eval/lpips") == "LPIPS"
-    assert metric_name("eval/lpips_pocket") == "LPIPS (pocket)"
-    assert metric_name("eval/brightness_pocket") == "brightness (pocket)"
-    assert (better("eval/sifid_pocket"), better("eval/clip_i"), better("eval/brightness")) == (
-        *("lower is better", "higher is better", ""),
-    )
-
-
-def test_colors_stay_with_their_initializers_and_are_never_shared():
-    few, many = colors(["caption"]), colors(["text", "caption", "text lr-1", "star"])
+def test_looks_stay_with_their_initializers_and_are_never_shared():
+    few, many = looks(["caption"]), looks(["text", "caption", "text lr-1", "star", *map(str, range(20))])
     assert few["caption"] == many["caption"]
-    assert len(set(many.values())) == 4
+    assert len(set(many.values())) == 24
+    assert len({(look.dash, look.marker) for look in looks(list(INITIALIZERS)).values()}) == 4
+
+
+def test_a_dollar_is_a_dollar_and_unknown_letters_are_no_error(tmp_path):
+    with styled():
+        figure, panels = new(1)
+        panels[0, 0].set_title("a $\\frac{ cup, 100$ _^ 茶壶 🫖 \U000f0000")
+        key(figure, looks(["_hidden $x", "b"]))
+        figure.savefig(tmp_path / "it.pdf")
+        assert figure.legends[0].texts[0].get_text() == " _hidden $x"
 
 
 @pytest.mark.parametrize(

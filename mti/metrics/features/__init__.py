@@ -6,6 +6,7 @@ import functools
 import hashlib
 import weakref
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -47,6 +48,14 @@ class WeightedFeatures(Features, Protocol):
     def heads(self) -> Heads:
         """The weights, none below 0, of the layers that count."""
         ...
+
+
+@dataclass(frozen=True)
+class WithHeads:
+    """A network and what its channels weigh in LPIPS."""
+
+    network: Any
+    heads: Heads
 
 
 Loaded = TypeVar("Loaded")

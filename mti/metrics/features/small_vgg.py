@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mti.metrics.features import OWN_SIZE, FrozenNetwork, Heads, Maps, origin
+from mti.metrics.features import OWN_SIZE, FrozenNetwork, Heads, Maps, WithHeads, origin
 from mti.types import UserError
 from mti.weights import weights_path
 
@@ -40,14 +39,6 @@ class SmallVGG(nn.Module):
             x = F.relu(block(x if i == 1 else F.max_pool2d(x, 2)))
             maps[f"relu{i}"] = x
         return maps
-
-
-@dataclass(frozen=True)
-class WithHeads:
-    """A network and what its channels weigh in LPIPS."""
-
-    network: SmallVGG
-    heads: Heads
 
 
 class SmallVGGFeatures(FrozenNetwork[WithHeads]):

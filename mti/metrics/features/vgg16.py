@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
-from mti.metrics.features import OWN_SIZE, FrozenNetwork, Heads, Maps
+from mti.metrics.features import OWN_SIZE, FrozenNetwork, Heads, Maps, WithHeads
 from mti.types import UserError
 from mti.weights import Need, checkpoint, file_need
 
 LAYERS = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "relu5_3": 29}
 # What lpips' scaling layer subtracts and divides by: ImageNet's mean and deviation, for pictures in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-
-
-@dataclass(frozen=True)
-class WithHeads:
-    """A network and what its channels weigh in LPIPS."""
-
-    network: nn.Sequential
-    heads: Heads
 
 
 class VGG16(FrozenNetwork[WithHeads]):

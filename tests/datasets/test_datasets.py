@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,12 +11,12 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from mti.datasets import Folder, Photographs
-from mti.images import read_picture
+from mti.datasets import Photographs, Pocket
+from mti.images import printable, read_picture
 from mti.pocket import world
 from mti.types import UserError
 
-CONF = Path(__file__).parents[1] / "conf" / "dataset"
+CONF = Path(__file__).parents[2] / "conf" / "dataset"
 PAPERS_TWELVE = [
     *("coffee_mug", "cup", "sunglasses", "backpack", "sneaker", "teddy_bear"),
     *("bird", "go_kart", "maraca", "analog_clock", "teapot", "ocarina"),
@@ -120,52 +121,136 @@ def test_bad_paths_get_one_line(tmp_path):
             data_set("pocket").check(str(tmp_path / image))
 
 
-# --------------------------------------------------------------------------------------- a folder
+PATHS = [
+    "mug.png",
+    "Tasse grün.png",
+    "茶壶.png",
+    "it's.png",
+    "mug (1), red=2.png",
+    "[old] cup.png",
+    "#1.png",
+    "~mug.png",
+]
 
 
-def test_a_folder_as_a_data_set(tmp_path):
-    mug = picture_at(tmp_path / "mug.png")
-    cats = picture_at(tmp_path / "cat" / "1.png"), picture_at(tmp_path / "cat" / "2.png")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "concepts.yaml").write_text("cat: {class: cat, caption: a grey cat}")
-    own = data_set("folder", root=str(tmp_path))
-    assert own.names() == ["mug", "cat"]
-    own.check("cat")
-    assert own.concept("cat").pictures == cats
-    assert own.concept("cat").recorded == {"class": "cat", "caption": "a grey cat"}
-    assert own.concept("mug").pictures == (mug,)
-    assert own.concept("mug").recorded == {}
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("where", ["{folder}/{name}", "~/{name}", "{name}", "./{name}", "sub/../{name}"])
+def test_paths_as_people_have_them(tmp_path, monkeypatch, name, where):
+    picture = picture_at(tmp_path / name)
+    (tmp_path / "sub").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    image = where.format(folder=tmp_path, name=name)
+    pocket = data_set("pocket")
+    pocket.check(image)
+    assert pocket.concept(image).pictures == (picture,)
 
 
-def test_a_folders_faults_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"dataset\.root=PATH"):
-        data_set("folder").names()
-    with pytest.raises(UserError, match="no such folder"):
-        Folder(str(tmp_path / "gone")).check("mug")
-    (tmp_path / "mug.png").write_text("no picture")
-    with pytest.raises(UserError, match="is no picture"):
-        Folder(str(tmp_path)).check("mug")
-    picture_at(tmp_path / "mug" / "1.png")
-    with pytest.raises(UserError, match="two concepts named mug"):
-        Folder(str(tmp_path)).names()
+def test_a_path_says_what_is_wrong_with_it_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.png")
+    Path("loop.png").symlink_to("loop.png")
+    Path("lost.png").symlink_to("gone.png")
+    Path("empty.png").touch()
+    Path("bad\nname.png").write_text("no picture")
+    Path("none").mkdir()
+    for image, words in [
+        ("pipe.png", "it is a pipe"),
+        ("./loop.png", "Too many levels of symbolic links"),
+        ("~/lost.png", "is a link to gone.png, which is missing"),
+        ("none/../empty.png", "the file is empty"),
+        ("bad\nname.png", "is no picture"),
+        ("./none", "has no pictures in it"),
+        ("gone.png", "neither a concept of the data set nor a path"),
+        ("x" * 5000, "neither a concept of the data set nor a path"),
+        ("a\0b", "neither a concept of the data set nor a path"),
+        ("caf\udce9.png", "neither a concept of the data set nor a path"),
+    ]:
+        with pytest.raises(UserError, match=words) as error:
+            data_set("pocket").check(image)
+        assert printable(image) in str(error.value)
+        assert str(error.value).isprintable()
+
+
+def test_without_a_home_nothing_breaks(tmp_path, monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}[0])
+    picture = picture_at(tmp_path / "mug.png")
+    assert data_set("paper").concept(str(picture)).pictures == (picture,)
+    with pytest.raises(UserError, match="neither a concept"):
+        data_set("pocket").concept("~/mug.png")
+
+
+def test_a_folder_uses_every_picture_and_says_what_it_skips(tmp_path):
+    for name in ("1.jpg", "2.png", "4.jp2", "a.JPE"):
+        picture_at(tmp_path / name)
+    Image.new("RGB", (24, 16)).save(tmp_path / "3.jfif", "JPEG")
+    (tmp_path / "5.heic").write_bytes(bytes(24))
+    (tmp_path / "6.png").symlink_to("/nowhere.png")
+    (tmp_path / "7.png").symlink_to("7.png")
+    (tmp_path / "8.png").touch()
+    (tmp_path / "9.png").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".hidden.png").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    concept = data_set("pocket").concept(str(tmp_path))
+    assert [path.name for path in concept.pictures] == ["1.jpg", "2.png", "3.jfif", "4.jp2", "a.JPE"]
+    skipped = dict(concept.skipped)
+    heic = skipped.pop("5.heic")
+    assert "mti[heif]" in heic or "cannot be read" in heic or "no picture" in heic
+    assert skipped == {
+        "6.png": "is a link to /nowhere.png, which is missing",
+        "7.png": "cannot be read (Too many levels of symbolic links)",
+        "8.png": "is no picture: the file is empty",
+        "9.png": "is no picture, or in a format that is not read: save it as PNG or JPEG",
+        "notes.txt": "no picture",
+        "pipe.png": "cannot be read as a picture: it is a pipe, a device or the like, no file",
+        "sub": "a folder",
+    }
+
+
+def test_a_folder_of_nothing_says_why(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"x")
+    (tmp_path / "b.txt").write_text("x")
+    with pytest.raises(UserError, match=r"has no pictures in it that can be read; a.heic: .*; b.txt: no picture$"):
+        data_set("pocket").concept(str(tmp_path))
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    picture_at(tmp_path / "a.png")
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\): change its permissions"):
+        data_set("pocket").concept(str(tmp_path))
+
+
+# -------------------------------------------------------------------------------------- records
+
+
+def test_a_recorded_click_comes_with_its_concept():
+    pocket = Pocket(OmegaConf.create({"teapot": {"class": "teapot", "click": [128, 140]}, "cup": {}}))
+    assert pocket.concept("teapot").click == (128, 140)
+    assert pocket.concept("teapot").recorded == {"class": "teapot"}
+    assert pocket.concept("cup").click is None
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("concepts", "words"),
     [
-        ("mgu: {class: mug}", "no concept 'mgu'"),
-        ("mug: {klass: mug}", "expected {class: …, caption: …}"),
-        ("mug: a mug", "expected {class: …, caption: …}"),
-        ("- mug", "expected lines like"),
-        ("mug: {", "is no YAML"),
+        ("cup: {click: [1]}", r"the click of 'cup' is none, expected click: \[x, y\]"),
+        ("cup: {click: [-1, 4]}", "the click of 'cup' is none"),
+        ("cup: {class: no}", "the class of 'cup' is no text"),
+        ("cup: {klass: cup}", "the record of 'cup' has 'klass', expected {class"),
     ],
 )
-def test_a_wrong_record_is_refused(tmp_path, text, words):
-    picture_at(tmp_path / "mug.png")
-    (tmp_path / "concepts.yaml").write_text(text)
-    with pytest.raises(UserError, match=words) as error:
-        Folder(str(tmp_path)).names()
-    assert "\n" not in str(error.value)
+def test_a_wrong_record_of_a_list_is_refused(concepts, words):
+    pocket = Pocket(OmegaConf.create(concepts))
+    with pytest.raises(UserError, match=f"^dataset.concepts: {words}"):
+        pocket.check("cup")
 
 
 # ------------------------------------------------------------------------------------- photographs

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from run_folders import begin, curve, finish, sweep
 
-from mti.reporting.runs import collect
+from mti.reporting.collection import collect
 from mti.types import UserError
 
 
@@ -36,7 +36,7 @@ def test_what_has_not_finished_is_named_and_its_cell_left_out_for_all(tmp_path):
         "cup, caption, seed 1: missing",
         "maraca, star, seed 1: missing",
         "maraca, caption, seed 1: missing",
-        "left out of all averages, since not every initializer has finished there: cup (seed 1), maraca (seed 0)",
+        "left out of all averages, since not every series has finished there: cup (seed 1), maraca (seed 0)",
     ]
     assert set(found.measured("eval/mse").cells) == {
         *(("bird", 0), ("bird", 1), ("cup", 0), ("teapot", 0), ("teapot", 1)),
@@ -51,23 +51,33 @@ def test_an_initializer_without_a_finished_run_is_named_and_not_compared(tmp_pat
     assert "not compared, since no run has finished: class" in found.problems()
 
 
-def test_runs_with_other_overrides_are_initializers_of_their_own(tmp_path):
-    for name in ("+flip-true", "+flip-true+lr-1"):
-        finish(tmp_path, "cup", "star", name=name)
-    assert collect(tmp_path).compared == ["star", "star lr-1"]
+def test_what_star_is_for_initializers_the_first_series_is_for_settings(tmp_path):
+    for rate in ("0.01", "0.001", "0.1"):
+        for init in ("star", "caption"):
+            finish(tmp_path, "cup", init, name=f"+{rate}", training={"learning_rate": float(rate)})
+    found = collect(tmp_path)
+    rates = [f"training.learning_rate={rate}" for rate in ("0.001", "0.01", "0.1")]
+    assert found.compared == [f"{init} {rate}" for init in ("star", "caption") for rate in rates]
+    first = f"star {rates[0]}"
+    assert found.baselines == {
+        **{f"star {rate}": first for rate in rates[1:]},
+        **{f"caption {rate}": f"star {rate}" for rate in rates},
+    }
 
 
-def test_different_protocols_are_named(tmp_path):
-    finish(tmp_path, "cup", "star")
-    finish(tmp_path, "cup", "caption", model={"name": "large"})
-    assert collect(tmp_path).problems() == ["the runs differ in model.name (large, tiny): compare them with care"]
+def test_few_series_are_compared_each_with_each_and_many_with_their_baseline(tmp_path):
+    for rate in range(1, 8):
+        finish(tmp_path, "cup", "caption", name=f"+{rate}", training={"learning_rate": rate})
+        if rate == 3:
+            assert len(collect(tmp_path).pairs) == 3
+    assert len(collect(tmp_path).pairs) == 6
 
 
 def test_calibration_is_averaged_over_the_compared_runs(tmp_path):
     for image, level in {"cup": 1.0, "teapot": 2.0}.items():
         folder = finish(tmp_path, image, "star")
         folder.write_calibration({"mse": {"empty_prompt": level}, "floor": {"lpips": 0.25, "lpips_std": 0.1}})
-    assert collect(tmp_path).calibration() == {
+    assert collect(tmp_path).calibration == {
         "mse": {"empty_prompt": {"star": 1.5}},
         "floor": {"lpips": {"star": 0.25}},
     }
@@ -78,11 +88,30 @@ def test_an_empty_folder_is_told_in_a_line(tmp_path):
         collect(tmp_path)
 
 
-def test_several_experiments_are_told_apart(tmp_path):
+@pytest.mark.parametrize("what", ["missing", "file"])
+def test_what_is_no_folder_is_told_in_a_line(tmp_path, what):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=rf"^[^\n]*{what}: (No such file|Not a directory)[^\n]*outputs/paper$"):
+        collect(tmp_path / what)
+
+
+def test_several_experiments_are_compared_series_by_series(tmp_path):
     finish(tmp_path / "a", "cup", "star")
     finish(tmp_path / "b", "cup", "star", experiment={"name": "other"})
-    with pytest.raises(UserError, match=r"holds several experiments \(other, paper\): give the folder of one"):
-        collect(tmp_path)
+    assert collect(tmp_path).compared == ["other", "paper"]
+    finish(tmp_path / "a", "cup", "caption")
+    finish(tmp_path / "b", "cup", "caption", experiment={"name": "other"})
+    found = collect(tmp_path / "a", tmp_path / "b")
+    assert found.compared == ["other: star", "other: caption", "paper: star", "paper: caption"]
+    assert found.baselines["paper: caption"] == "paper: star"
+    assert found.baselines["paper: star"] == "other: star"
+
+
+def test_experiments_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    finish(tmp_path / "old" / "paper", "cup", "star")
+    finish(tmp_path / "new" / "paper", "cup", "star")
+    compared = collect(tmp_path / "old" / "paper", tmp_path / "new" / "paper").compared
+    assert compared == ["paper (new/paper)", "paper (old/paper)"]
 
 
 def test_two_runs_for_one_place_are_both_named(tmp_path):

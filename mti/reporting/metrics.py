@@ -1,0 +1,57 @@
+"""What a metric is called, and which way is good: as its record in summary.json says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mti.reporting.reading import section
+from mti.reporting.runs import Run
+
+NAMES = {
+    "mse": "LDM MSE",
+    "lpips": "LPIPS",
+    "sifid": "SIFID",
+    "fid": "FID",
+    "clip_i": "CLIP-I",
+    "clip_t": "CLIP-T",
+    "dino": "DINO",
+}
+HIGHER_IS_BETTER = ("clip_i", "clip_t", "dino")
+
+
+class Metric(NamedTuple):
+    """A measured value's name for people, its unit, and "lower" or "higher" where it is known what is better."""
+
+    label: str
+    unit: str = ""
+    better: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, with the unit if there is one."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def good(self) -> str:
+        """Which way is good, in words; empty where that is not known."""
+        return f"{self.better} is better" if self.better else ""
+
+
+def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
+    """The metric of a column of metrics.csv, from the first record that tells of it, or else by its name.
+
+    `eval/lpips_pocket` is "LPIPS (pocket)", never plain LPIPS.
+    """
+    name = column.removeprefix("eval/")
+    plain = name.removesuffix("_pocket")
+    shown = NAMES.get(plain, plain)
+    direction = "higher" if plain in HIGHER_IS_BETTER else "lower" if plain in NAMES else ""
+    known = Metric(shown if plain == name else f"{shown} (pocket)", "", direction)
+    for run in runs:
+        record = section(section(section(run.summary, "protocol"), "metrics"), name)
+        told = {part: record[part] for part in Metric._fields if isinstance(record.get(part), str) and record[part]}
+        if told:
+            better = told.get("better", direction).split()[:1]
+            return known._replace(**told)._replace(better=better[0] if better in (["lower"], ["higher"]) else "")
+    return known

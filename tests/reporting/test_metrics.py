@@ -1,0 +1,28 @@
+from run_folders import finish
+
+from mti.reporting.collection import collect
+from mti.reporting.metrics import Metric, describe
+
+
+def told(root, metrics):
+    finish(root, "cup", "star", metrics=metrics)
+    return describe("eval/lpips_pocket", collect(root).chosen)
+
+
+def test_the_pockets_scores_are_never_called_the_papers():
+    assert describe("eval/lpips") == Metric("LPIPS", "", "lower")
+    assert describe("eval/lpips_pocket") == Metric("LPIPS (pocket)", "", "lower")
+    assert describe("eval/clip_i").good == "higher is better"
+    assert describe("eval/brightness_pocket") == Metric("brightness (pocket)")
+
+
+def test_a_metrics_own_record_comes_first(tmp_path):
+    record = {"label": "Distance", "unit": "nats", "better": "higher"}
+    assert told(tmp_path, {"lpips_pocket": record}) == Metric("Distance", "nats", "higher")
+    assert Metric("Distance", "nats").title == "Distance (nats)"
+
+
+def test_what_a_record_does_not_say_is_known_by_name(tmp_path):
+    assert told(tmp_path, {"lpips_pocket": {"unit": "1", "label": 3}}) == Metric("LPIPS (pocket)", "1", "lower")
+    assert told(tmp_path, {"lpips_pocket": ["label"]}) == Metric("LPIPS (pocket)", "", "lower")
+    assert told(tmp_path, {"lpips_pocket": {"better": "sideways"}}).good == ""
