@@ -191,8 +191,10 @@ def model_folder(
         if missing:
             raise UserError(f"{prefix}{folder} lacks {', '.join(missing)}; give the folder of {files.kind}")
         return folder
+    if not HUB_NAME.fullmatch(path):
+        raise UserError(f"{prefix}{path} is no folder, and no name on the hub; give the folder of {files.kind}")
     reason = f"{path} is no folder, and not in the cache {constants.HF_HUB_CACHE}"
-    if HUB_NAME.fullmatch(path) and (snapshot := hub_snapshot(path, revision)):
+    if snapshot := hub_snapshot(path, revision):
         missing = missing_files(snapshot, files)
         if not missing:
             return snapshot

@@ -49,6 +49,7 @@ class PretrainedModel:
     ):
         self.path, self.revision, self.variant = path, revision, variant
         self._options = {"name": name, "precision": precision, "resolution": resolution, "compile": compile}
+        self._loaded: LatentDiffusion | None = None
 
     def check(self) -> None:
         """Raise a `UserError` for what is missing or not supported, before any weights are read."""
@@ -66,12 +67,16 @@ class PretrainedModel:
         return [Need(what, self.path, place or Path(constants.HF_HUB_CACHE), is_local, self._fetch)]
 
     def load(self) -> LatentDiffusion:
-        """The model, on the CPU. `UserError` for what `check` finds, and for damaged weights."""
-        kind = open_pipeline(self.path, self.revision, self.variant).kind
-        module, _, adapter = ADAPTERS[kind].rpartition(".")
-        return getattr(import_module(module), adapter)(
-            self.path, revision=self.revision, variant=self.variant, **self._options
-        )
+        """The model, on the CPU at first, and the same one each time.
+
+        `UserError` for what `check` finds, and for damaged weights.
+        """
+        if self._loaded is None:
+            kind = open_pipeline(self.path, self.revision, self.variant).kind
+            module, _, adapter = ADAPTERS[kind].rpartition(".")
+            make = getattr(import_module(module), adapter)
+            self._loaded = make(self.path, revision=self.revision, variant=self.variant, **self._options)
+        return self._loaded
 
     def _is_whole(self, snapshot: Path) -> bool:
         """Whether a snapshot has what is read; one of another kind has no need to be fetched either."""

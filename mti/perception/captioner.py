@@ -75,7 +75,7 @@ class TransformersCaptioner(LoadedOnce[Network]):
 
     def load(self) -> Network:
         """The captioner. `UserError` if it cannot be had."""
-        folder = model_folder(self.name, NETWORK, "captioner.path=")
+        folder = model_folder(self.name, NETWORK)
         with quiet_transformers():
             model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
             return Network(model.eval(), AutoProcessor.from_pretrained(folder))

@@ -61,7 +61,7 @@ class TimmClassifier(LoadedOnce[Network]):
 
     def load(self) -> Network:
         """The classifier. `UserError` if it cannot be had."""
-        folder = model_folder(self._path, NETWORK, "classifier.path=")
+        folder = model_folder(self._path, NETWORK)
         with quiet_timm():
             model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)

@@ -218,7 +218,7 @@ class LocalRefiner(LoadedOnce[Network], Refiner):
 
     def load(self) -> Network:
         """The model. `UserError` if it cannot be had."""
-        folder = model_folder(self.name, NETWORK, "refiner.path=")
+        folder = model_folder(self.name, NETWORK)
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             return Network(AutoModelForCausalLM.from_pretrained(folder).eval(), tokenizer)

@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL
 from tiny import tiny_pipeline
 from transformers import CLIPTokenizer
 
+from mti.models.precision import automatic
 from mti.models.sd import StableDiffusion
 from mti.types import UserError
 
@@ -163,3 +164,97 @@ def test_a_low_precision_of_a_cpu_gives_nearly_the_same_gradient(tiny_sd_folder)
             )
         gradients.append(torch.autograd.grad(predicted.square().mean(), text)[0].flatten())
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_small_gradients_survive_fp16(tiny_sd_folder, tiny_sd):
+    """Those of a mean over a large latent lie below the smallest number that fp16 has, 6e-8."""
+    start = len(tiny_sd.embedding)
+    ids = torch.tensor([tiny_sd.with_special_tokens([5, start, start + 1])])
+    noisy = torch.randn(1, *tiny_sd.latent_shape, generator=torch.Generator().manual_seed(0))
+    half = StableDiffusion(str(tiny_sd_folder), "tiny", precision="fp16").to(torch.device("cpu"))
+    gradients = []
+    for model in (tiny_sd, half):
+        rows = tiny_sd.embedding[[3, 4]].clone().requires_grad_()
+        predicted = model.denoise(noisy, torch.tensor([500]), model.encode_text(ids, rows))
+        gradients.append(1e9 * torch.autograd.grad(1e-9 * predicted.square().mean(), rows)[0].flatten())
+    assert 0 < 1e-9 * gradients[0].abs().max() < 6e-8
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+    assert gradients[1].norm() == pytest.approx(gradients[0].norm(), rel=0.05)
+
+
+def test_weights_kept_in_the_inner_precision_give_the_same_bits(tiny_sd_folder):
+    outputs = []
+    for move in (False, True):
+        model = StableDiffusion(str(tiny_sd_folder), "tiny", precision="bf16")
+        if move:
+            model.to(torch.device("cpu"))
+        text = model.encode_text(ids_of(model, "a photo of a cat"), model.embedding[:0])
+        noisy = torch.randn(1, *model.latent_shape, generator=torch.Generator().manual_seed(0))
+        outputs.append((text, model.denoise(noisy, torch.tensor([300]), text)))
+        assert {weight.dtype for weight in model._unet.parameters()} == (
+            {torch.float32, torch.bfloat16} if move else {torch.float32}
+        )
+    assert all(torch.equal(one, two) for one, two in zip(*outputs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("capability", "taken"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")]
+)
+def test_a_gpu_that_imitates_bf16_gets_fp16(monkeypatch, capability, taken):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert automatic(torch.device("cuda")) == taken
+    assert automatic(torch.device("mps")) == "fp32"
+
+
+def test_pictures_pass_the_autoencoder_a_few_at_a_time(tiny_sd, monkeypatch):
+    """As many as memory is planned for, with the same result."""
+    seen = []
+    monkeypatch.setattr(tiny_sd, "_pictures_at_once", 2)
+    for name in ("encode", "decode"):
+        real = getattr(tiny_sd._vae, name)
+        monkeypatch.setattr(tiny_sd._vae, name, lambda part, real=real: (seen.append(len(part)), real(part))[1])
+    pictures = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    posterior = tiny_sd.encode_picture(pictures)
+    decoded = tiny_sd.decode(posterior.mean)
+    assert seen == [2, 2, 1, 2, 2, 1]
+    single = tiny_sd.encode_picture(pictures[3:4])
+    torch.testing.assert_close(posterior.mean[3:4], single.mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(posterior.std[3:4], single.std, atol=1e-6, rtol=0)
+    torch.testing.assert_close(decoded[3:4], tiny_sd.decode(single.mean), atol=1e-5, rtol=0)
+
+
+def test_how_many_pictures_pass_at_once_follows_their_size(tiny_sd_folder):
+    sizes = {32: 512, 512: 2, 768: 1, 1024: 1}
+    for resolution, count in sizes.items():
+        assert StableDiffusion(str(tiny_sd_folder), "tiny", resolution=resolution)._pictures_at_once == count
+
+
+def test_an_error_within_the_encoder_keeps_its_own_words(tiny_sd):
+    """And leaves nothing behind."""
+    start = len(tiny_sd.embedding)
+    ids = torch.tensor([tiny_sd.with_special_tokens([start + 1])])
+    with pytest.raises(IndexError, match=r"out of bounds|out of range"):
+        tiny_sd.encode_text(ids, tiny_sd.embedding[:1])
+    layer = tiny_sd._encoders[0].get_input_embeddings()
+    assert layer.placeholders.shape == (0, 32)
+    with pytest.raises(IndexError):
+        tiny_sd.encode_text(ids, tiny_sd.embedding[:0])
+
+
+def test_placeholders_are_read_as_if_they_were_in_the_table(tiny_sd):
+    """The reference: the table with the placeholders appended."""
+    encoder = tiny_sd._encoders[0]
+    layer = encoder.get_input_embeddings()
+    rows = torch.randn(3, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    ids = torch.tensor([tiny_sd.with_special_tokens([len(layer.weight) + i for i in (2, 0, 2)])])
+    ours = tiny_sd.encode_text(ids, rows)
+    (gradient,) = torch.autograd.grad(ours.square().sum(), rows)
+    wide = torch.nn.Embedding.from_pretrained(torch.cat([layer.weight, rows.detach()]), freeze=False)
+    encoder.set_input_embeddings(wide)
+    try:
+        theirs = encoder(ids).last_hidden_state
+    finally:
+        encoder.set_input_embeddings(layer)
+    assert torch.equal(ours, theirs)
+    theirs.square().sum().backward()
+    torch.testing.assert_close(gradient, wide.weight.grad[-3:])
