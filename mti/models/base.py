@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import PurePath
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -45,6 +45,9 @@ class FrozenPipeline(ABC):
     kind: ClassVar[str]  # the class that model_index.json names
     tokenizer_class: ClassVar[type[Any]]
     encoder_classes: ClassVar[Mapping[str, type[Any]]]  # of each text encoder's part
+
+    scheduler_config: Mapping[str, Any]
+    prediction_type: Literal["epsilon", "v_prediction"]
 
     def __init__(
         self,

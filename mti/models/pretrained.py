@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +50,6 @@ class PretrainedModel:
     ):
         self.path, self.revision, self.variant = path, revision, variant
         self._options = {"name": name, "precision": precision, "resolution": resolution, "compile": compile}
-        self._loaded: LatentDiffusion | None = None
 
     def check(self) -> None:
         """Raise a `UserError` for what is missing or not supported, before any weights are read."""
@@ -71,12 +71,14 @@ class PretrainedModel:
 
         `UserError` for what `check` finds, and for damaged weights.
         """
-        if self._loaded is None:
-            kind = open_pipeline(self.path, self.revision, self.variant).kind
-            module, _, adapter = ADAPTERS[kind].rpartition(".")
-            make = getattr(import_module(module), adapter)
-            self._loaded = make(self.path, revision=self.revision, variant=self.variant, **self._options)
         return self._loaded
+
+    @cached_property
+    def _loaded(self) -> LatentDiffusion:
+        kind = open_pipeline(self.path, self.revision, self.variant).kind
+        module, _, adapter = ADAPTERS[kind].rpartition(".")
+        make = getattr(import_module(module), adapter)
+        return make(self.path, revision=self.revision, variant=self.variant, **self._options)
 
     def _is_whole(self, snapshot: Path) -> bool:
         """Whether a snapshot has what is read; one of another kind has no need to be fetched either."""
