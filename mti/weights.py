@@ -28,6 +28,7 @@ from mti.types import UserError
 
 WEIGHTS = Path(__file__).parent / "pocket" / "weights"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+SAID = 4  # names that a message lists of what would do
 GET = "get it with `python -m mti.download` and the settings of the run"
 
 SIZES = {  # GB of the files that are read, as far as they are known without asking
@@ -113,7 +114,7 @@ class ModelFiles:
     def missing(self, names: Collection[str]) -> list[str]:
         """What a folder of these files lacks."""
         return [
-            " or ".join(patterns)
+            " or ".join(patterns if len(patterns) <= SAID else (patterns[0], "another form of these weights"))
             for patterns in self.required
             if not any(_matching(names, pattern) for pattern in patterns)
         ]
