@@ -31,7 +31,7 @@ class RunWriter:
         self.folder = prepared.planned.folder
 
     def open_logger(self, logger: Logger, step: int) -> None:
-        """Open the chosen logger's run: grouped by experiment, the initializer as job type; what was learned from, once."""
+        """Open the chosen logger's run: grouped by experiment, the initializer as job type."""
         config, text = self.prepared.planned.config, self.prepared.text
         name, group, kind = config.title, config.experiment.name, config.init.name
         about = run_config(plain(config), text.text, self.prepared.token_names)

@@ -159,7 +159,8 @@ def composition_faults(arguments: Sequence[str], config_name: str, error: Except
     overrides += [argument for argument in arguments if argument.startswith("~")]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        known = list(_keys(hydra.compose(config_name)))
+        composed: Any = OmegaConf.to_container(hydra.compose(config_name))
+        known = list(_keys(composed))
         lines, choices = [], []
         for override in sorted(overrides, key=lambda one: not _is_choice(one)):
             for single in _singles(override):
@@ -209,8 +210,8 @@ def explained(override: str, error: Exception, known: Sequence[str] = ()) -> str
     return f"{override}: {first}" if override and override not in first else first
 
 
-def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    for name, value in OmegaConf.to_container(node).items() if isinstance(node, DictConfig) else node.items():
+def _keys(node: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
         yield f"{prefix}{name}"
         if isinstance(value, Mapping):
             yield from _keys(value, f"{prefix}{name}.")

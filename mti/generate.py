@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from mti.command_line import command
@@ -138,7 +139,7 @@ def model_of(run: Mapping[str, Any], choice: str | None, folder: RunFolder) -> M
         raise UserError(f"{folder.path} does not name a choice of conf/model: give one, model=pocket")
     try:
         node: Any = OmegaConf.to_container(hydra.compose("run", [f"model={choice}"]).model, resolve=True)
-    except hydra.errors.HydraException:
+    except HydraException:
         raise UserError(f"conf/model has no {choice}, which {folder.path} was made with: give model=…") from None
     if own:
         node |= {key: one for key, one in run["model"].items() if key in node and key not in HYDRAS_OWN}

@@ -7,7 +7,6 @@ Parts (a model, a metric …) are checked against what their classes are made wi
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mti.errors import UserError
 from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
 from mti.templates import SLOT, TEMPLATES
-from mti.typed import Part, convert, near, walk, written
+from mti.typed import Part, convert, walk, written
 
 Section = TypeVar("Section")
 
@@ -170,7 +169,7 @@ def checked(config: DictConfig, kind: type[Section]) -> tuple[Section | None, li
     plain = _resolved(config, "", faults)
     if faults:
         return None, faults
-    found = convert(plain, kind, "", faults)
+    found: Any = convert(plain, kind, "", faults)
     if isinstance(found, RunConfig):
         found = with_clicks(found)
         faults += meant(found)
@@ -179,21 +178,21 @@ def checked(config: DictConfig, kind: type[Section]) -> tuple[Section | None, li
 
 def _resolved(node: Any, key: str, faults: list[str]) -> Any:
     """A node as plain data, its interpolations resolved; what cannot be is a fault."""
-    if not isinstance(node, DictConfig | ListConfig) or node._is_none():
-        return None if isinstance(node, DictConfig | ListConfig) else node
-    found: Any = {} if isinstance(node, DictConfig) else []
-    for name in node if isinstance(node, DictConfig) else range(len(node)):
-        path = (
-            f"{key}[{name}]" if isinstance(name, int) and isinstance(node, ListConfig) else f"{key}.{name}".lstrip(".")
-        )
+    if not isinstance(node, DictConfig | ListConfig):
+        return node
+    if node._is_none():
+        return None
+    names: Any = list(node) if isinstance(node, DictConfig) else range(len(node))
+    found: dict[Any, Any] = {}
+    for name in names:
+        path = f"{key}[{name}]" if isinstance(node, ListConfig) else f"{key}.{name}".lstrip(".")
         try:
             value = node[name]
         except OmegaConfBaseException as error:
             faults.append(f"{path}: {' '.join(str(error).splitlines()[0].split())}")
-            continue
-        value = _resolved(value, path, faults)
-        found.append(value) if isinstance(found, list) else found.__setitem__(name, value)
-    return found
+        else:
+            found[name] = _resolved(value, path, faults)
+    return found if isinstance(node, DictConfig) else list(found.values())
 
 
 def with_clicks(config: RunConfig) -> RunConfig:
@@ -276,14 +275,6 @@ def differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys whose values are not the same in all."""
     keys: Iterable[str] = sorted({key for one in flats for key in one})
     return [key for key in keys if len({repr(one.get(key, "")) for one in flats}) > 1]
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """A key that no configuration has, in a line."""
-    names = list(known)
-    last = [name for name in names if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    likely = last[:1] or difflib.get_close_matches(key, names, 1, 0.6)
-    return f"{key}: there is no such key{f' (did you mean {likely[0]}?)' if likely else near(key, names)}"
 
 
 def raise_together(faults: Iterable[str]) -> None:

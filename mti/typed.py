@@ -81,6 +81,8 @@ def convert(value: Any, hint: Any, key: str, faults: list[str]) -> Any:
     elif origin in (dict, Mapping) or hint is dict:
         if isinstance(value, Mapping):
             inner = (get_args(hint) or (str, Any))[1]
+            odd = [name for name in value if not isinstance(name, str)]
+            faults += [f"{key} has a name {name!r} that is no text: put it in quotes" for name in odd]
             return {str(name): convert(one, inner, f"{key}.{name}", faults) for name, one in value.items()}
     elif hint in NAMES:
         if _is(value, hint) and all(mark.holds(value) for mark in _ranges(marks)):
@@ -225,7 +227,7 @@ def described(hint: Any, marks: Iterable[Any] = ()) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(described(one, marks) for one in inner)
     if origin is Literal:
-        return f"one of {', '.join(map(written, inner))}" if len(inner) > 1 else written(inner[0])
+        return f"one of {', '.join(map(written, inner))}" if inner[1:] else "".join(map(written, inner))
     if hint in NAMES:
         return f"{NAMES[hint]} {ranges}".strip()
     if origin in (list, tuple, Sequence, Iterable):

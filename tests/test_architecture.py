@@ -6,13 +6,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {
-    *("types", "errors", "files", "templates", "downloads", "images", "library_logging", "ranges", "weights"),
-    *("concepts", "embeddings"),
-}
-CORE = {"tokens", "loss", "noise", "outputs", "exports"}
+LAYERS = (
+    {"errors", "ranges", "templates", "types"},  # shared types
+    {"typed", "files", "images", "library_logging", "weights", "downloads", "memory"},  # leaf helpers
+    {"schema", "concepts", "embeddings", "parts", "exports", "isolation", "termination", "figures"},
+    {
+        "tokens",
+        "loss",
+        "noise",
+        "sampling",
+        "inversion",
+        "evaluation",
+        "calibration",
+        "outputs",
+        "loggers",
+    },  # the method
+    {"record", "close", "callbacks", "plan", "prepare", "train", "executors", "command_line"},  # planning and training
+    {"run", "generate", "download", "export"},  # the entries
+)
+RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
+ROOMS = {"models", "initializers", "perception", "metrics", "datasets"}
 REPORT = {"report", "reporting", "dashboard"}
-ROOMS = {"models", "initializers", "perception", "metrics"}
+BELOW = LAYERS[0] | LAYERS[1] | {"concepts", "embeddings"}
 
 
 def imported(path: Path) -> set[str]:
@@ -36,21 +51,39 @@ def files(room: str) -> list[Path]:
 EVERY_FILE = sorted((ROOT / "mti").rglob("*.py")) + sorted((ROOT / "hydra_plugins").rglob("*.py"))
 
 
-@pytest.mark.parametrize("room", sorted(CORE))
-def test_the_core_stands_on_leaves_and_itself(room):
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[1].removesuffix(".py")
+
+
+@pytest.mark.parametrize("room", sorted(RANK))
+def test_imports_run_one_way(room):
+    """Shared types ← leaf helpers ← the method ← planning and training ← entries."""
+    assert files(room), room
     for path in files(room):
-        assert {name.split(".")[0] for name in imported(path)} <= CORE | LEAVES, path
+        for name in {name.split(".")[0] for name in imported(path)} - {room}:
+            higher = {"executors": {"run", "parts"}}.get(room, set())  # workers start as an entry does
+            assert name in higher or RANK[name] <= RANK[room], f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
-def test_a_room_imports_only_itself_perception_and_leaves(room):
+def test_a_room_of_parts_imports_only_itself_perception_and_leaves(room):
     for path in files(room):
-        allowed = LEAVES | {room} | ({"perception"} if room == "initializers" else set())
+        allowed = BELOW | {room} | ({"perception"} if room == "initializers" else set())
         assert {name.split(".")[0] for name in imported(path)} <= allowed, path
 
 
-def test_inversion_knows_nothing_of_files_configuration_or_rooms():
-    assert imported(ROOT / "mti" / "inversion.py") <= {"loss", "noise", "tokens", "types"}
+def test_inversion_knows_nothing_of_files_or_rooms():
+    assert imported(ROOT / "mti" / "inversion.py") <= {"loss", "noise", "schema", "templates", "tokens", "types"}
+
+
+def test_every_file_is_in_a_layer_or_a_room():
+    known = {*RANK, *ROOMS, *REPORT, "pocket", "__init__"}
+    assert {room_of(path) for path in EVERY_FILE if "hydra_plugins" not in str(path)} <= known
+
+
+def test_no_file_is_too_long_to_know_by_heart():
+    long = [path for path in EVERY_FILE if room_of(path) != "pocket" and len(path.read_text().splitlines()) > 300]
+    assert not long
 
 
 @pytest.mark.parametrize("path", EVERY_FILE, ids=lambda path: str(path.relative_to(ROOT)))
@@ -75,4 +108,4 @@ def test_the_report_reads_run_folders_only_and_is_read_by_nothing():
 
 def test_the_launcher_reaches_only_the_entry():
     launcher = ROOT / "hydra_plugins" / "mti_fused_launcher" / "launcher.py"
-    assert imported(launcher) == {"run"}
+    assert imported(launcher) <= {"run", "command_line", "errors", "parts", "schema", "typed"}

@@ -144,7 +144,13 @@ def test_pictures_from_learned_tokens(command, tmp_path):
     ]
     done = run([*generate, "prompt=the photographer's {}", f"output={tmp_path}/drawn"])
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["0.png", "1.png", "2.png", "grid.png"]
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == [
+        "0.png",
+        "1.png",
+        "2.png",
+        "grid.png",
+        "request.json",
+    ]
     done = run([*generate, f"prompt='{'photo ' * 30}'"])
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

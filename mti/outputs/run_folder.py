@@ -154,7 +154,7 @@ class RunFolder:
     # ---------------------------------------------------------------------------------- going on later
 
     def save_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Keep all that training needs to go on after `step` updates. What was kept last stays, too. Metrics come first."""
+        """Keep all that training needs to go on after `step` updates, beside what was kept last. Metrics come first."""
         self.flush()
         rows = sum(row < step for row in self._rows)
         self._checkpoints.save(Checkpoint(step, dict(tensors), rows))

@@ -63,7 +63,7 @@ class Sweep:
 
     def _timeless(self, path: Path) -> bytes:
         content = path.read_bytes().replace(str(self.root).encode(), b"ROOT")
-        return re.sub(rb'"seconds": [\d.]+', b"", content) if path.name == "summary.json" else content
+        return re.sub(rb'"seconds": [\d.]+|"started": "[^"]+"', b"", content) if path.suffix == ".json" else content
 
 
 # ------------------------------------------------------------------------------------------------ kills

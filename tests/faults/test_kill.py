@@ -80,7 +80,7 @@ def test_killed_again_and_again(sweep, whole):
         assert_readable(sweep.root)
     assert kills >= 2
     assert sweep.run()[0] == 0
-    assert sweep.run()[1] <= 2 * RUNS  # nothing is done twice
+    assert sweep.run()[1] <= 2 * RUNS + 2  # locks, and Hydra's own record of the sweep: nothing is done twice
     assert_as_if_nothing_had_happened(sweep, reference)
 
 

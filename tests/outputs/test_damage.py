@@ -23,7 +23,7 @@ def fill(path):
     for step in range(5):
         folder.record(step, {"train/mse": step / 7, "eval/mse": step / 3})
     for step in (2, 4):
-        folder.save_state(step, {"embeddings": torch.arange(64.0).view(2, 32)}, ["run"])
+        folder.save_state(step, {"embeddings": torch.arange(64.0).view(2, 32)})
     folder.save_pictures(4, [picture, picture])
     folder.save_personalization(4, {"a {}": [picture], "{} cup": [picture]})
     folder.write_calibration({"mse": {"initial_text": 1.0}})
