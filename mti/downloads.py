@@ -23,6 +23,7 @@ from urllib.error import HTTPError
 
 from huggingface_hub import HfApi, constants, get_token, hf_hub_url
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import logging as hub_logging
 from rich.progress import wrap_file
 
 from mti.types import UserError
@@ -177,6 +178,7 @@ def fetch_from_hub(name: str, revision: str | None, choose: Choose) -> Path:
 
     Raises whatever the hub's client raises, a `TimeoutError`, what `choose` raises, or what `fetch` raises.
     """
+    hub_logging.set_verbosity_error()  # no advice of the client's between our own lines
     token, storage = get_token(), _storage(name)
     api = HfApi(token=token or False)
     info = within(TIMEOUT, lambda: api.model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT))

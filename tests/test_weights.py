@@ -153,9 +153,7 @@ def test_what_cannot_be_had_is_one_line_with_the_way_out(cache):
     with pytest.raises(UserError, match=r"^net: someone/net cannot be downloaded: the hub cannot be reached") as error:
         model_folder("someone/net", NETWORK, "net: ", download=True)
     assert "\n" not in str(error.value)
-    with pytest.raises(
-        UserError, match=r"^/no/such/folder is no folder, and no name on the hub; give"
-    ):
+    with pytest.raises(UserError, match=r"^/no/such/folder is no folder, and no name on the hub; give"):
         model_folder("/no/such/folder", NETWORK, download=True)
 
 
