@@ -24,7 +24,7 @@ from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
 from mti.schema import RunConfig, flat, plain, together
-from mti.typed import located, settings_of, written
+from mti.typed import settings_of, written
 from mti.types import Concept
 
 log = logging.getLogger("mti")
@@ -104,7 +104,7 @@ def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
 
 def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
     for part in (
-        lambda: located(config.model["_target_"]).check(config.model["path"], config.model.get("variant")),
+        lambda: parts.build(config.model).check(),
         lambda: parts.build(config.dataset).check(config.image),
         lambda: _check_concept(config, parts),
         lambda: getattr(parts.build(config.logger), "check", lambda: None)(),

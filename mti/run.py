@@ -60,6 +60,7 @@ def start(
     Raises:
         UserError: all that is wrong with the configurations, a line each.
     """
+    from mti.download import fetch, missing, needed_by
     from mti.objective import objective
     from mti.parts import Parts
     from mti.plan import faults_of
@@ -68,7 +69,10 @@ def start(
     parts, configs = Parts(), [config for config, _ in runs if config]
     faults = [fault for _, faults in runs for fault in faults]
     node = part(executor_node, "hydra.launcher.executor", faults) if executor_node else None
-    raise_together([*faults, *faults_of(configs, parts)])
+    needs = [need for config in configs for need in needed_by(config, parts)]
+    if not faults and any(config.download for config in configs):
+        fetch(needs)
+    raise_together([*faults, *filter(None, [missing(needs)]), *faults_of(configs, parts)])
     executor = parts.build(node) if node else None
     try:
         with TERMINATION.handled():
@@ -125,7 +129,7 @@ def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
             config = members[0].config
             log.info("loading %s", config.model.get("name", "the model"))
             try:
-                model = parts.build(config.model).to(device_of(config.trainer))
+                model = parts.build(config.model).load().to(device_of(config.trainer))
             except UserError as mistake:
                 for run in members:
                     fail(run, str(mistake))
