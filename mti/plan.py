@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -93,11 +94,11 @@ def image_part(image: str) -> str:
 def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
     """All that is wrong with a list of runs, as far as can be known before any weights are loaded; a line each."""
     faults = [fault for config in configs for fault in _faults(config, parts)]
-    folders = [str(config.folder) for config in configs]
+    folders = Counter(str(config.folder) for config in configs)
     faults += [
-        f"{folder} would hold {folders.count(folder)} runs: give each a folder of its own"
-        for folder in folders
-        if folders.count(folder) > 1
+        f"{folder} would hold {count} runs: give each a folder of its own"
+        for folder, count in folders.items()
+        if count > 1
     ]
     return list(dict.fromkeys([*together(configs), *faults]))
 
@@ -111,9 +112,9 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
     ):
         yield from _refusal(part)
     for name, node in config.metrics.items():
-        for fault in _refusal(lambda node=node: getattr(parts.build(node), "check", lambda: None)()):
+        metric = parts.build(node)
+        for fault in _refusal(getattr(metric, "check", lambda: None)):
             yield f"metrics: {name}: {fault}"
-        metric = None if list(_refusal(lambda node=node: parts.build(node))) else parts.build(node)
         if getattr(metric, "prompt_set", "") == "personalization" and not config.personalization.steps:
             yield (
                 f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
@@ -151,6 +152,7 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     locks.enter_context(folder.locked())
     if folder.has_config:
         _refuse(folder, changes(folder.read_config(), config))
+    folder.checkpoints(), folder.metrics()  # a damaged file ends this run here, before it is in company
     summary = folder.summary() or {}
     finished = summary.get("status") == "finished"
     try:
