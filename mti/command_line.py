@@ -31,7 +31,7 @@ CONF = next(
 """Every choice: beside the package in the repository, within it where it is installed."""
 
 TEXTS = {"text", "prompt", "negative_prompt"}
-PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights"}
+PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights", "name"}
 FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
 COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises all of them for mistakes
 
@@ -106,15 +106,18 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def literal(argument: str) -> str:
-    """An override whose value is a path or a text, in quotes; others, and what is quoted already, as they are.
+    """An override whose value is a path, a name or a text, in quotes; what is quoted already as it is.
 
     A path that exists is taken as a whole. Otherwise commas part the values of a sweep, and a list, a function
-    such as `glob(*)` or an interpolation stays what it is.
+    such as `glob(*)` or an interpolation stays what it is. Values of other keys stay as they are if Hydra can read
+    them, and are in quotes if not.
     """
     key, equal, value = argument.partition("=")
     name = key.lstrip("+").rpartition(".")[2]
-    if key.startswith("-") or not equal or not value or name not in TEXTS | PATHS:
+    if key.startswith("-") or not equal or not value:
         return argument
+    if name not in TEXTS | PATHS:
+        return argument if _is_read(argument) or not _is_read(f"{key}=") else f"{key}={quoted(value)}"
     if name in PATHS and os.path.exists(os.path.expanduser(value)):
         return f"{key}={quoted(value)}"
     if _is_quoted(value) or FUNCTION.match(value) or (name in PATHS and "${" in value):
@@ -129,6 +132,14 @@ def quoted(value: str) -> str:
     value = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value)
     value = re.sub(r"(\\+)$", lambda found: found[1] * 2, value)
     return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value) + "'"
+
+
+def _is_read(argument: str) -> bool:
+    """Whether Hydra's grammar takes an override."""
+    try:
+        return bool(OverridesParser.create().parse_overrides([argument]))
+    except HydraException:
+        return False
 
 
 def _element(value: str) -> str:

@@ -99,7 +99,7 @@ def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
                 waiting += [run] if (run := opened(config, parts, locks)) else []
             except UserError as error:
                 refused[str(config.folder)] = str(error)
-                log.error("%s", error)
+                log.error("mti: %s", error)
         together = groups([run.config for run in waiting])
         for number, (words, indices) in enumerate(together, 1):
             members = [waiting[i] for i in indices]
