@@ -214,6 +214,9 @@ def explained(override: str, error: Exception, known: Sequence[str] = ()) -> str
     key = re.search(r"Could not (?:override|delete|append)[^']*'([^']+)'", text)
     if key and "Key" in text:
         return f"{override or key[1]}: there is no such key{_near(key[1], known)}"
+    several = re.search(r"Ambiguous value for argument '(.*)'$", text, re.MULTILINE)
+    if several:
+        return f"{several[1]}: several values need -m, which runs each of them; of one text with commas, quote it"
     if "mismatched input" in text or "extraneous input" in text or "token recognition" in text or "no viable" in text:
         name, _, value = override.partition("=")
         return f"{override}: these characters mean something to Hydra: put the value in quotes, {name}=\"'{value}'\""

@@ -28,6 +28,7 @@ from mti.types import Concept
 
 log = logging.getLogger("mti")
 
+SHOWN = 5  # changes that are told of one run
 NAMED = ("image", "init", "seed", "experiment", "experiment.name")  # in a folder's path already
 
 
@@ -171,9 +172,10 @@ def as_yaml(config: RunConfig) -> str:
 
 
 def _refuse(folder: RunFolder, changed: Sequence[str]) -> None:
+    more = [f"and {len(changed) - SHOWN} more"] * (len(changed) > SHOWN)
     if changed:
         raise UserError(
-            f"{folder.path} holds a run of another configuration ({'; '.join(changed)}): "
+            f"{folder.path} holds a run of another configuration ({'; '.join([*changed[:SHOWN], *more])}): "
             "delete it, or choose another experiment.name"
         )
 
@@ -211,4 +213,4 @@ def closing_row(config: RunConfig, refused: Mapping[str, str]) -> dict[str, Any]
         log.error("%s", error)
         return {**about, "status": "damaged"}
     ends = {"first": curve[0], "final": curve[-1]} if curve else {}
-    return {**about, **summary, **ends}
+    return {**summary, **about, **ends}

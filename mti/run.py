@@ -11,10 +11,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mti.command_line import command
 from mti.errors import UserError
@@ -40,10 +41,10 @@ def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
     os.chdir(about.runtime.cwd)  # whatever hydra.job.chdir says: every run has a folder of its own
     with open_dict(config):
         config.pop("hydra", None)
-        config.overrides = list(about.overrides.task)
-        config.choices = {key: choice for key, choice in about.runtime.choices.items() if not key.startswith("hydra/")}
     found, faults = checked(config, RunConfig)
-    return (placed(found) if found else None), faults
+    overrides: Any = OmegaConf.to_container(about.overrides.task, resolve=False)  # as they were typed
+    choices = {key: choice for key, choice in about.runtime.choices.items() if not key.startswith("hydra/")}
+    return (placed(replace(found, overrides=overrides, choices=choices)) if found else None), faults
 
 
 def start(runs: Sequence[tuple[RunConfig | None, list[str]]], executor: Executor | None = None) -> None:

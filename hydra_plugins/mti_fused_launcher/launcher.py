@@ -30,8 +30,11 @@ class FusedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train the runs of all jobs; ends the process as a single run does if one of them fails."""
+        from mti.errors import UserError
         from mti.run import start, typed
 
+        if not job_overrides:
+            raise UserError("the sweep has no runs: a value such as glob(*) finds names in conf/ only")
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         executor = self._executor()
