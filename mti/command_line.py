@@ -6,6 +6,7 @@ What Hydra or OmegaConf find wrong while they compose is put into words here, al
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import os
@@ -24,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mti.errors import UserError
 from mti.files import safe_name
+from mti.schema import checked
 
 CONF = next(
     folder for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parent / "conf") if folder.is_dir()
@@ -39,8 +41,11 @@ COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises
 OmegaConf.register_new_resolver("safe_name", lambda text: safe_name(str(text)), replace=True)
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Make a function of a composed configuration an entry: `@command("run") def main(config)`."""
+def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a function of a composed configuration, which is to be of a kind, an entry.
+
+    `@command("run", RunConfig) def main(config)`.
+    """
 
     def entry(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(task)
@@ -65,7 +70,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             except COMPOSING as error:
                 if started or not _of_hydra(error):
                     raise
-                tell(UserError("\n".join(composition_faults(sys.argv[1:], config_name, error))))
+                tell(UserError("\n".join(composition_faults(sys.argv[1:], config_name, kind, error))))
 
         return main
 
@@ -164,15 +169,18 @@ def _parts(value: str) -> list[str]:
 # ------------------------------------------------------------------------------------ what is wrong
 
 
-def composition_faults(arguments: Sequence[str], config_name: str, error: Exception) -> list[str]:
-    """All that is wrong with the overrides of a command line, a line each; `error` is what ended it."""
+def composition_faults(arguments: Sequence[str], config_name: str, kind: type, error: Exception) -> list[str]:
+    """All that is wrong with the overrides of a command line, a line each; `error` is what ended it.
+
+    What composes without the others is also checked against the configuration's kind.
+    """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     overrides += [argument for argument in arguments if argument.startswith("~")]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed: Any = OmegaConf.to_container(hydra.compose(config_name))
         known = list(_keys(composed))
-        lines, choices = [], []
+        lines, choices, good = [], [], []
         for override in sorted(overrides, key=lambda one: not _is_choice(one)):
             for single in _singles(override):
                 try:
@@ -181,6 +189,10 @@ def composition_faults(arguments: Sequence[str], config_name: str, error: Except
                     lines.append(explained(single, found, known))
                 else:
                     choices += [single] if _is_choice(single) else []
+                    good.append(single)
+        if lines:
+            with contextlib.suppress(*COMPOSING):  # what does not compose together is told when the rest is mended
+                lines += checked(hydra.compose(config_name, good), kind)[1]
     return lines or [explained("", error, known)]
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mti")
 
 
-@command("generate")
+@command("generate", Generate)
 def main(config: DictConfig) -> None:
     """Generate, write every picture and a grid of them, and say where they are."""
     wanted, faults = checked(config, Generate)

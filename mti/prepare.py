@@ -71,7 +71,12 @@ class Preparation:
         if view not in self._concepts:
             with phase(f"{run.concept.name}: preparing its pictures"):
                 self._concepts[view] = prepare_concept(
-                    run.concept, clicks, config.crop, build(config.segmenter), config.init.background, config.init.margin
+                    run.concept,
+                    clicks,
+                    config.crop,
+                    build(config.segmenter),
+                    config.init.background,
+                    config.init.margin,
                 )
         concept = self._concepts[view]
         question = repr((view, config.init.initializer))

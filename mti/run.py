@@ -27,7 +27,7 @@ Executor = Callable[[Sequence[RunConfig]], None]
 """Has runs trained by other processes, and waits for them; see `mti.executors`."""
 
 
-@command("run")
+@command("run", RunConfig)
 def main(config: DictConfig) -> None:
     """Train one run."""
     start([typed(config)])

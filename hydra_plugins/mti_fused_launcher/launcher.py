@@ -56,11 +56,12 @@ class FusedLauncher(Launcher):
         """A job's configuration."""
         from mti.command_line import COMPOSING, composition_faults
         from mti.errors import UserError
+        from mti.schema import RunConfig
 
         try:
             return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         except COMPOSING as error:
-            raise UserError("\n".join(composition_faults(overrides, "run", error))) from error
+            raise UserError("\n".join(composition_faults(overrides, "run", RunConfig, error))) from error
 
     def _executor(self) -> Any:
         """What trains the runs; None if it is this process."""

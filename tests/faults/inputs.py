@@ -63,7 +63,7 @@ REFUSALS: dict[type, set[str]] = {
 
 FILLED_IN = {"overrides", "choices", "settings"}
 PARTS = {
-    "": ("metrics=[pocket,clip_i_pocket,dino_pocket,clip_t_pocket,followed_pocket]", "personalization.steps=[0]"),
+    "": ("metrics=pocket", "personalization.steps=[0]"),
     "refiner": ("refiner=openai",),
     "segmenter": ("segmenter=sam_vit_b",),
     "dataset": ("dataset=folder", "dataset.root=pictures", "image=cup"),
@@ -177,12 +177,13 @@ def main() -> None:
     """Run the campaign. Ends with 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--sample", type=int, default=1, help="only every n-th input")
+    parser.add_argument("--first", type=int, default=0, help="from the input of that number on")
     parser.add_argument("--only", default="", help="only inputs that have this text in them")
     parser.add_argument("--jobs", type=int, default=1, help="inputs at once")
     parser.add_argument("--place", type=Path, help="where the files are made; else a temporary folder")
     given = parser.parse_args()
     place = prepared(Path(given.place or tempfile.mkdtemp()).resolve())
-    chosen = [one for one in inputs() if given.only in str(one)][:: given.sample]
+    chosen = [one for one in inputs() if given.only in str(one)][given.first :: given.sample]
     began, wrong = monotonic(), 0
 
     def judged(numbered: tuple[int, Input]) -> tuple[Input, list[str]]:
@@ -190,7 +191,9 @@ def main() -> None:
         return one, faults_of(one, place, place / f"log{number % (2 * given.jobs)}.txt")
 
     with ThreadPoolExecutor(given.jobs) as pool:
-        for one, faults in pool.map(judged, enumerate(chosen)):
+        for done, (one, faults) in enumerate(pool.map(judged, enumerate(chosen)), 1):
+            if done % 100 == 0:
+                print(f"{done} of {len(chosen)}, wrong: {wrong}", flush=True)
             if faults:
                 wrong += 1
                 print(f"WRONG  {one}", *faults, sep="\n       ", flush=True)
