@@ -86,7 +86,7 @@ def image_part(image: str) -> str:
 def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
     """All that is wrong with a list of runs, as far as can be known before any weights are loaded; a line each."""
     faults = [fault for config in configs for fault in _faults(config, parts)]
-    folders = [str(config.folder) for config in configs]
+    folders = [config.folder for config in configs if config.folder]  # a run with faults has no place yet
     faults += [
         f"{folder} would hold {folders.count(folder)} runs: give each a folder of its own"
         for folder in folders

@@ -44,7 +44,8 @@ def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
     found, faults = checked(config, RunConfig)
     overrides: Any = OmegaConf.to_container(about.overrides.task, resolve=False)  # as they were typed
     choices = {key: choice for key, choice in about.runtime.choices.items() if not key.startswith("hydra/")}
-    return (placed(replace(found, overrides=overrides, choices=choices)) if found else None), faults
+    found = replace(found, overrides=overrides, choices=choices) if found else None
+    return (placed(found) if found and not faults else found), faults
 
 
 def start(runs: Sequence[tuple[RunConfig | None, list[str]]], executor: Executor | None = None) -> None:
