@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -23,7 +25,7 @@ from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
 from mti.schema import RunConfig, flat, plain, together
-from mti.typed import located, settings_of, written
+from mti.typed import settings_of, written
 from mti.types import Concept
 
 log = logging.getLogger("mti")
@@ -61,9 +63,16 @@ def placed(config: RunConfig) -> RunConfig:
     settings = ", ".join(sorted(one.lstrip("+") for one in told))
     if config.folder:
         return replace(config, settings=settings)
-    last = "+".join([f"s{config.seed}", *(one.replace("=", "-", 1) for one in sorted(told))])
+    last = "+".join([f"s{config.seed}", *(_part(one) for one in sorted(told))])
     parts = (config.experiment.name, image_part(config.image), config.init.name, last)
     return replace(config, settings=settings, folder=str(Path(config.output_dir, *map(safe_name, parts))))
+
+
+def _part(override: str) -> str:
+    """A setting in a folder's name: a list without its brackets, as its commas need not be told apart from others."""
+    key, _, value = override.lstrip("+").partition("=")
+    plain = re.fullmatch(r"\[([\w.,-]+)\]", value)
+    return f"{key}-{plain[1].replace(',', '_') if plain else value}"
 
 
 def _tells(key: str, incidental: set[str]) -> bool:
@@ -86,27 +95,31 @@ def image_part(image: str) -> str:
 def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
     """All that is wrong with a list of runs, as far as can be known before any weights are loaded; a line each."""
     faults = [fault for config in configs for fault in _faults(config, parts)]
+<<<<<<< HEAD
     folders = [config.folder for config in configs if config.folder]  # a run with faults has no place yet
+=======
+    folders = Counter(str(config.folder) for config in configs)
+>>>>>>> main
     faults += [
-        f"{folder} would hold {folders.count(folder)} runs: give each a folder of its own"
-        for folder in folders
-        if folders.count(folder) > 1
+        f"{folder} would hold {count} runs: give each a folder of its own"
+        for folder, count in folders.items()
+        if count > 1
     ]
     return list(dict.fromkeys([*together(configs), *faults]))
 
 
 def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
     for part in (
-        lambda: located(config.model["_target_"]).check(config.model["path"], config.model.get("variant")),
+        lambda: parts.build(config.model).check(),
         lambda: parts.build(config.dataset).check(config.image),
         lambda: _check_concept(config, parts),
         lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
     ):
         yield from _refusal(part)
     for name, node in config.metrics.items():
-        for fault in _refusal(lambda node=node: getattr(parts.build(node), "check", lambda: None)()):
+        metric = parts.build(node)
+        for fault in _refusal(getattr(metric, "check", lambda: None)):
             yield f"metrics: {name}: {fault}"
-        metric = None if list(_refusal(lambda node=node: parts.build(node))) else parts.build(node)
         if getattr(metric, "prompt_set", "") == "personalization" and not config.personalization.steps:
             yield (
                 f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
@@ -144,6 +157,7 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     locks.enter_context(folder.locked())
     if folder.has_config:
         _refuse(folder, changes(folder.read_config(), config))
+    folder.checkpoints(), folder.metrics()  # a damaged file ends this run here, before it is in company
     summary = folder.summary() or {}
     finished = summary.get("status") == "finished"
     try:
@@ -203,7 +217,8 @@ def _flattened(node: Any, key: str = "") -> dict[str, Any]:
 def closing_row(config: RunConfig, refused: Mapping[str, str]) -> dict[str, Any]:
     """The run's line in the table that ends a session."""
     folder = RunFolder(Path(str(config.folder)))
-    about = {"folder": config.folder, "image": config.image, "init": config.init.name, "seed": config.seed}
+    about: dict[str, Any] = {"folder": config.folder, "image": config.image, "init": config.init.name}
+    about |= {"seed": config.seed, "settings": config.settings.split(", ") if config.settings else []}
     if str(config.folder) in refused:
         return {**about, "status": "not begun"}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,6 @@ class FusedLauncher(Launcher):
             raise UserError("the sweep has no runs: a value such as glob(*) finds names in conf/ only")
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        executor = self._executor()
         runs, returns = [], []
         context = Singleton.get_state()
         for number, overrides in enumerate(job_overrides, initial_job_idx):
@@ -48,7 +48,11 @@ class FusedLauncher(Launcher):
             HydraConfig.instance().set_config(config)
             returns.append(JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED))
             runs.append(typed(config.copy()))
-        start(runs, executor)
+        executor: Any = OmegaConf.to_container(self.executor, resolve=True)
+        maximize = "maximize" in str(self.config.hydra.sweeper.get("direction", "")).lower()
+        values = start(runs, executor, worst=-math.inf if maximize else math.inf)
+        for job, value in zip(returns, values, strict=True):
+            job.return_value = value
         Singleton.set_state(context)
         return returns
 
@@ -61,6 +65,7 @@ class FusedLauncher(Launcher):
         try:
             return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         except COMPOSING as error:
+<<<<<<< HEAD
             raise UserError("\n".join(composition_faults(overrides, "run", RunConfig, error))) from error
 
     def _executor(self) -> Any:
@@ -74,3 +79,6 @@ class FusedLauncher(Launcher):
         raise_together(faults)
         executor = Parts().build(node or {})
         return None if getattr(executor, "here", False) else executor
+=======
+            raise UserError("\n".join(composition_faults(overrides, "run", error))) from error
+>>>>>>> main
