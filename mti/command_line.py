@@ -6,7 +6,6 @@ What Hydra or OmegaConf find wrong while they compose is put into words here, al
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
 import os
@@ -191,8 +190,11 @@ def composition_faults(arguments: Sequence[str], config_name: str, kind: type, e
                     choices += [single] if _is_choice(single) else []
                     good.append(single)
         if lines:
-            with contextlib.suppress(*COMPOSING):  # what does not compose together is told when the rest is mended
-                lines += checked(hydra.compose(config_name, good), kind)[1]
+            try:
+                config = hydra.compose(config_name, good)
+            except COMPOSING:  # what does not compose together is told when the rest is mended
+                return lines
+            lines += checked(config, kind)[1]
     return lines or [explained("", error, known)]
 
 

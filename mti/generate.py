@@ -26,6 +26,9 @@ from mti.templates import SLOT
 from mti.typed import HYDRAS_OWN, convert, part, written
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from mti.outputs import RunFolder
 
 log = logging.getLogger("mti")
@@ -52,26 +55,27 @@ def generate(wanted: Generate) -> Path:
     from mti.evaluation import draw_pictures
     from mti.images import to_pil
     from mti.noise import initial_latents
-    from mti.outputs import RunFolder
     from mti.parts import Parts
     from mti.tokens import slotted_ids
 
-    folders = [
-        RunFolder(Path(one).expanduser()) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)
-    ]
-    learned = [folder.read_tokens(wanted.step) for folder in folders]
+    folders = [begun_at(one) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)]
+    if not folders:
+        raise UserError("run=[]: expected the folder of a run, or several")
+    device = device_of(wanted.device)
+    learned = [tokens_of(folder, wanted.step) for folder in folders]
     run = begun(folders[0])
     how = evaluated_with(run, wanted)
     prompts = [wanted.prompt] if wanted.prompt is not None else how.prompts
     for prompt in prompts:
         check_slots(prompt, len(folders))
-    device = torch.device(wanted.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = Parts().build(model_of(run, wanted.model, folders[0])).load().to(device)
+    node = model_of(run, wanted.base_model, folders[0])
+    log.info("loading %s", node.get("name", "the model"))
+    model = Parts().build(node).load().to(device)
     embeddings = torch.cat([rows for rows, _ in learned])
     if embeddings.shape[1] != model.embedding.shape[1]:
         raise UserError(
             f"{folders[0].path} has tokens of width {embeddings.shape[1]}, and {model.name} takes "
-            f"{model.embedding.shape[1]}: give the model that they were learned for, model=…"
+            f"{model.embedding.shape[1]}: give the model that they were learned for, base_model=…"
         )
     placeholders, start = [], len(model.embedding)
     for rows, _ in learned:
@@ -105,6 +109,40 @@ def generate(wanted: Generate) -> Path:
     return write([to_pil(picture) for picture in pictures], request, names, wanted.output)
 
 
+def begun_at(name: str) -> RunFolder:
+    """The run folder of that name. `UserError` if no run has begun there."""
+    from mti.outputs import RunFolder
+
+    folder = RunFolder(Path(name).expanduser())
+    if not name or not folder.has_config:
+        raise UserError(
+            f"run={written(name)}: no run is there: give the folder of one, such as outputs/default/teapot/caption/s0"
+        )
+    return folder
+
+
+def tokens_of(folder: RunFolder, step: int | None) -> tuple[Tensor, str]:
+    """What a run has learned, after so many updates or at the end, and its placeholder."""
+    kept = sorted(int(path.stem) for path in (folder.path / "tokens").glob("*.safetensors") if path.stem.isdecimal())
+    if step is not None and step not in kept:
+        steps = f"the steps {', '.join(map(str, kept))}" if kept else "no step but the last"
+        raise UserError(f"step={step}: {folder.path} keeps tokens of {steps}")
+    return folder.read_tokens(step)
+
+
+def device_of(name: str | None) -> torch.device:
+    """The device of a name; without one a GPU if there is one. `UserError` if there is no such device here."""
+    import torch
+
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    here += ["mps"] * torch.backends.mps.is_available()
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in here and not (name == "cuda" and torch.cuda.is_available()):
+        raise UserError(f"device={written(name)}: expected one of {', '.join(here)}")
+    return torch.device(name)
+
+
 def begun(folder: RunFolder) -> dict[str, Any]:
     """What a run folder says of its run, as plain data."""
     config = folder.read_config()
@@ -136,11 +174,11 @@ def model_of(run: Mapping[str, Any], choice: str | None, folder: RunFolder) -> M
         choices = run.get("choices")
         choice = str(choices.get("model", "")) if isinstance(choices, Mapping) else ""
     if not re.fullmatch(r"[\w-]+", choice):
-        raise UserError(f"{folder.path} does not name a choice of conf/model: give one, model=pocket")
+        raise UserError(f"{folder.path} does not name a choice of conf/model: give one, base_model=pocket")
     try:
         node: Any = OmegaConf.to_container(hydra.compose("run", [f"model={choice}"]).model, resolve=True)
     except HydraException:
-        raise UserError(f"conf/model has no {choice}, which {folder.path} was made with: give model=…") from None
+        raise UserError(f"conf/model has no {choice}, which {folder.path} was made with: give base_model=…") from None
     if own:
         node |= {key: one for key, one in run["model"].items() if key in node and key not in HYDRAS_OWN}
     faults: list[str] = []

@@ -95,11 +95,7 @@ def image_part(image: str) -> str:
 def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
     """All that is wrong with a list of runs, as far as can be known before any weights are loaded; a line each."""
     faults = [fault for config in configs for fault in _faults(config, parts)]
-<<<<<<< HEAD
-    folders = [config.folder for config in configs if config.folder]  # a run with faults has no place yet
-=======
-    folders = Counter(str(config.folder) for config in configs)
->>>>>>> main
+    folders = Counter(config.folder for config in configs if config.folder)  # one with faults has no place yet
     faults += [
         f"{folder} would hold {count} runs: give each a folder of its own"
         for folder, count in folders.items()

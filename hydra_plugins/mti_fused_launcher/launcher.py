@@ -65,20 +65,4 @@ class FusedLauncher(Launcher):
         try:
             return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         except COMPOSING as error:
-<<<<<<< HEAD
             raise UserError("\n".join(composition_faults(overrides, "run", RunConfig, error))) from error
-
-    def _executor(self) -> Any:
-        """What trains the runs; None if it is this process."""
-        from mti.parts import Parts
-        from mti.schema import raise_together
-        from mti.typed import part
-
-        faults: list[str] = []
-        node = part(OmegaConf.to_container(self.executor, resolve=True), "hydra.launcher.executor", faults)
-        raise_together(faults)
-        executor = Parts().build(node or {})
-        return None if getattr(executor, "here", False) else executor
-=======
-            raise UserError("\n".join(composition_faults(overrides, "run", error))) from error
->>>>>>> main
