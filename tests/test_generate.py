@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 import yaml
+from hydra import initialize_config_dir
 
+from mti.command_line import CONF
 from mti.errors import UserError
 from mti.generate import begun_at, check_slots, device_of, generate, tokens_of
 from mti.outputs import RunFolder
@@ -14,7 +16,7 @@ from mti.schema import Generate
 
 @pytest.fixture
 def run(tmp_path, tiny_sd_folder):
-    """A run of the tiny model that has learned something, at steps 0 and 5 and at the end."""
+    """A run of the tiny model that has learned something, at steps 0 and 5 and at the end; Hydra is as in an entry."""
     folder = RunFolder(tmp_path / "run")
     model = {"_target_": "os.system", "path": str(tiny_sd_folder), "name": "tiny", "precision": "fp32"}
     evaluation = {"prompts": ["a {}"], "pictures": 1, "num_inference_steps": 1, "steps": [0], "samples": 1}
@@ -22,7 +24,8 @@ def run(tmp_path, tiny_sd_folder):
     folder.write_config(yaml.safe_dump(about))
     for step in (0, 5, None):
         folder.write_tokens(torch.full((2, 32), 0.1), "<teapot>", step)
-    return folder
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield folder
 
 
 def test_a_request_has_a_folder_of_its_own_and_repeats_exactly(run):
