@@ -56,6 +56,7 @@ def generate(wanted: Generate) -> Path:
     from mti.images import to_pil
     from mti.noise import initial_latents
     from mti.parts import Parts
+    from mti.phases import phase
     from mti.tokens import slotted_ids
 
     folders = [begun_at(one) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)]
@@ -69,8 +70,8 @@ def generate(wanted: Generate) -> Path:
     for prompt in prompts:
         check_slots(prompt, len(folders))
     node = model_of(run, wanted.base_model, folders[0])
-    log.info("loading %s", node.get("name", "the model"))
-    model = Parts().build(node).load().to(device)
+    with phase(f"loading {node.get('name', 'the model')}"):
+        model = Parts().build(node).load().to(device)
     embeddings = torch.cat([rows for rows, _ in learned])
     if embeddings.shape[1] != model.embedding.shape[1]:
         raise UserError(
@@ -84,14 +85,11 @@ def generate(wanted: Generate) -> Path:
     count = wanted.pictures or how.pictures or 1
     seed = wanted.seed if wanted.seed is not None else int(run.get("seed", 0))
     ids = [slotted_ids(model, prompts[i % len(prompts)], placeholders) for i in range(count)]
-    pictures = draw_pictures(
-        model,
-        initial_latents(seed, concept_name(folders[0]), count, model.latent_shape),
-        torch.tensor(ids, device=device),
-        embeddings.to(device),
-        how,
-        wanted.negative_prompt,
-    )
+    noise = initial_latents(seed, concept_name(folders[0]), count, model.latent_shape)
+    with phase(f"drawing {count} pictures"):
+        pictures = draw_pictures(
+            model, noise, torch.tensor(ids, device=device), embeddings.to(device), how, wanted.negative_prompt
+        )
     request = {
         "runs": [str(folder.path) for folder in folders],
         "prompts": prompts,

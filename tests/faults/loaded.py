@@ -8,7 +8,7 @@ import torch
 
 import mti
 
-ENTRIES = ("mti.run", "mti.generate", "mti.report", "mti.dashboard", "mti.cli")
+ENTRIES = ("mti.run", "mti.generate", "mti.report", "mti.dashboard")
 
 torch.set_num_threads(1)
 for module in pkgutil.walk_packages(mti.__path__, "mti."):
