@@ -205,16 +205,13 @@ def _is_choice(override: str) -> bool:
 
 def _singles(override: str) -> Iterator[str]:
     """The values of a sweep, each as an override of its own."""
+    key = override.partition("=")[0]
     try:
         (parsed,) = OverridesParser.create().parse_overrides([override])
-    except HydraException:
-        yield override
-        return
-    if not parsed.is_sweep_override():
-        yield override
-        return
-    key = override.partition("=")[0]
-    yield from (f"{key}={one}" for one in parsed.sweep_string_iterator())
+        values = list(parsed.sweep_string_iterator()) if parsed.is_sweep_override() else []
+    except HydraException:  # of its grammar; or of a glob, which only a sweep can look up
+        values = []
+    yield from [f"{key}={one}" for one in values] or [override]
 
 
 def explained(override: str, error: Exception, known: Sequence[str] = ()) -> str:

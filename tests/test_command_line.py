@@ -104,7 +104,7 @@ def test_wrong_values_are_told_beside_keys_that_there_are_not():
         "seed=abc: expected a whole number",
         "training.flip=maybe: expected true or false",
     ]
-    assert faults("picturs=2", "run=r", "seed=x", name="generate")[1:] == ["seed=x: expected a whole number"]
+    assert faults("picturs=2", "run=r", "seed=x", name="generate")[1:] == ["seed=x: expected a whole number or null"]
 
 
 def test_several_values_without_a_sweep_are_told_by_their_key():
@@ -121,6 +121,10 @@ def test_keys_of_a_chosen_part_are_known():
 def test_each_value_of_a_sweep_is_looked_at():
     told = faults("-m", "init=star,captoin,calss")
     assert [line.partition(":")[0] for line in told] == ["init=captoin", "init=calss"]
+
+
+def test_a_glob_without_a_sweep_is_told_in_a_line():
+    assert len(faults("seed=glob(*)", "modle=x")) == 2
 
 
 def test_what_hydra_cannot_take_is_refused_in_a_line():

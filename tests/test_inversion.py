@@ -58,12 +58,12 @@ def test_placeholders_start_with_exactly_the_loss_of_their_text(tiny_sd, posteri
 
 
 def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):
-    frozen = [p.clone() for part in (tiny_sd._unet, tiny_sd._text_encoder, tiny_sd._vae) for p in part.parameters()]
+    frozen = [p.clone() for part in (tiny_sd._unet, *tiny_sd._encoders, tiny_sd._vae) for p in part.parameters()]
     start = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)])
     module, _ = fit(tiny_sd, [a_run(tiny_sd, posterior)])
     assert len(module.table.embeddings[0]) == 4
     assert ((module.table.embeddings[0] - start.table.embeddings[0]).abs().amax(dim=1) > 1e-4).all()
-    now = [p for part in (tiny_sd._unet, tiny_sd._text_encoder, tiny_sd._vae) for p in part.parameters()]
+    now = [p for part in (tiny_sd._unet, *tiny_sd._encoders, tiny_sd._vae) for p in part.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(frozen, now, strict=True))
     assert all(p.grad is None for p in now)
 
@@ -149,7 +149,6 @@ def test_training_ends_when_no_run_is_left(tiny_sd, posterior):
 
 
 def test_mirrored_pictures_are_drawn_for_half_of_the_samples(tiny_sd, posterior):
-    """As the draws say; so a step whose draws mirror nothing is as without mirrored pictures."""
     mirrored = posterior._replace(mean=posterior.mean.flip(-1), std=posterior.std.flip(-1))
     shape, samples = tiny_sd.latent_shape, 200
     draws = [training_draw(0, "teapot", step, 0, shape) for step in range(samples)]

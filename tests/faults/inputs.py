@@ -54,7 +54,7 @@ REFUSALS: dict[type, set[str]] = {
     int: NO_NUMBER | {"fraction"},
     float: NO_NUMBER,
     bool: set(VALUES) - {"bool"},
-    list: set(VALUES) - {"null"},
+    list: set(VALUES) - {"null", "list"},
     str: {"dict", "interpolation"},
     dict: {"text", "negative", "zero", "fraction", "huge", "nan", "bool", "empty", "interpolation", "unicode"},
     type(None): {"interpolation"},
@@ -132,9 +132,13 @@ def every_key() -> Iterator[Input]:
 
 
 def _each_value(entry: str, base: Sequence[str], key: str, default: Any) -> Iterator[Input]:
+    from mti.command_line import PATHS, TEXTS
+
     others = [one for one in base if one.partition("=")[0] != key]
     interpolated = isinstance(default, str) and "${" in default
     refusals = set() if key in FILLED_IN else REFUSALS[type(None) if interpolated else type(default)]
+    if key.rpartition(".")[2] in TEXTS | PATHS:
+        refusals = refusals - {"dict"}  # a text
     for kind, value in VALUES.items():
         codes = REFUSED if kind in refusals else EITHER
         named = key.rpartition(".")[2] if kind in refusals else ""

@@ -283,7 +283,6 @@ def reports() -> Iterator[Input]:
         "bad/fifo.png",
         "bad/nothing",
         "/dev/null",
-        "",
         " ",
         "names/é.png",
         "bad/loop.png",
