@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mti.errors import UserError
 from mti.files import safe_name
+from mti.schema import checked
 
 CONF = next(
     folder for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parent / "conf") if folder.is_dir()
@@ -31,7 +32,7 @@ CONF = next(
 """Every choice: beside the package in the repository, within it where it is installed."""
 
 TEXTS = {"text", "prompt", "negative_prompt"}
-PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights"}
+PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights", "name"}
 FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
 COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises all of them for mistakes
 
@@ -39,8 +40,11 @@ COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises
 OmegaConf.register_new_resolver("safe_name", lambda text: safe_name(str(text)), replace=True)
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Make a function of a composed configuration an entry: `@command("run") def main(config)`."""
+def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a function of a composed configuration, which is to be of a kind, an entry.
+
+    `@command("run", RunConfig) def main(config)`.
+    """
 
     def entry(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(task)
@@ -65,7 +69,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             except COMPOSING as error:
                 if started or not _of_hydra(error):
                     raise
-                tell(UserError("\n".join(composition_faults(sys.argv[1:], config_name, error))))
+                tell(UserError("\n".join(composition_faults(sys.argv[1:], config_name, kind, error))))
 
         return main
 
@@ -106,15 +110,18 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def literal(argument: str) -> str:
-    """An override whose value is a path or a text, in quotes; others, and what is quoted already, as they are.
+    """An override whose value is a path, a name or a text, in quotes; what is quoted already as it is.
 
     A path that exists is taken as a whole. Otherwise commas part the values of a sweep, and a list, a function
-    such as `glob(*)` or an interpolation stays what it is.
+    such as `glob(*)` or an interpolation stays what it is. Values of other keys stay as they are if Hydra can read
+    them, and are in quotes if not.
     """
     key, equal, value = argument.partition("=")
     name = key.lstrip("+").rpartition(".")[2]
-    if key.startswith("-") or not equal or not value or name not in TEXTS | PATHS:
+    if key.startswith("-") or not equal or not value:
         return argument
+    if name not in TEXTS | PATHS:
+        return argument if _is_read(argument) or not _is_read(f"{key}=") else f"{key}={quoted(value)}"
     if name in PATHS and os.path.exists(os.path.expanduser(value)):
         return f"{key}={quoted(value)}"
     if _is_quoted(value) or FUNCTION.match(value) or (name in PATHS and "${" in value):
@@ -129,6 +136,14 @@ def quoted(value: str) -> str:
     value = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value)
     value = re.sub(r"(\\+)$", lambda found: found[1] * 2, value)
     return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value) + "'"
+
+
+def _is_read(argument: str) -> bool:
+    """Whether Hydra's grammar takes an override."""
+    try:
+        return bool(OverridesParser.create().parse_overrides([argument]))
+    except HydraException:
+        return False
 
 
 def _element(value: str) -> str:
@@ -153,15 +168,18 @@ def _parts(value: str) -> list[str]:
 # ------------------------------------------------------------------------------------ what is wrong
 
 
-def composition_faults(arguments: Sequence[str], config_name: str, error: Exception) -> list[str]:
-    """All that is wrong with the overrides of a command line, a line each; `error` is what ended it."""
+def composition_faults(arguments: Sequence[str], config_name: str, kind: type, error: Exception) -> list[str]:
+    """All that is wrong with the overrides of a command line, a line each; `error` is what ended it.
+
+    What composes without the others is also checked against the configuration's kind.
+    """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     overrides += [argument for argument in arguments if argument.startswith("~")]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed: Any = OmegaConf.to_container(hydra.compose(config_name))
         known = list(_keys(composed))
-        lines, choices = [], []
+        lines, choices, good = [], [], []
         for override in sorted(overrides, key=lambda one: not _is_choice(one)):
             for single in _singles(override):
                 try:
@@ -170,6 +188,13 @@ def composition_faults(arguments: Sequence[str], config_name: str, error: Except
                     lines.append(explained(single, found, known))
                 else:
                     choices += [single] if _is_choice(single) else []
+                    good.append(single)
+        if lines:
+            try:
+                config = hydra.compose(config_name, good)
+            except COMPOSING:  # what does not compose together is told when the rest is mended
+                return lines
+            lines += checked(config, kind)[1]
     return lines or [explained("", error, known)]
 
 
@@ -180,16 +205,13 @@ def _is_choice(override: str) -> bool:
 
 def _singles(override: str) -> Iterator[str]:
     """The values of a sweep, each as an override of its own."""
+    key = override.partition("=")[0]
     try:
         (parsed,) = OverridesParser.create().parse_overrides([override])
-    except HydraException:
-        yield override
-        return
-    if not parsed.is_sweep_override():
-        yield override
-        return
-    key = override.partition("=")[0]
-    yield from (f"{key}={one}" for one in parsed.sweep_string_iterator())
+        values = list(parsed.sweep_string_iterator()) if parsed.is_sweep_override() else []
+    except HydraException:  # of its grammar; or of a glob, which only a sweep can look up
+        values = []
+    yield from [f"{key}={one}" for one in values] or [override]
 
 
 def explained(override: str, error: Exception, known: Sequence[str] = ()) -> str:
@@ -203,6 +225,9 @@ def explained(override: str, error: Exception, known: Sequence[str] = ()) -> str
     key = re.search(r"Could not (?:override|delete|append)[^']*'([^']+)'", text)
     if key and "Key" in text:
         return f"{override or key[1]}: there is no such key{_near(key[1], known)}"
+    several = re.search(r"Ambiguous value for argument '(.*)'$", text, re.MULTILINE)
+    if several:
+        return f"{several[1]}: several values need -m, which runs each of them; of one text with commas, quote it"
     if "mismatched input" in text or "extraneous input" in text or "token recognition" in text or "no viable" in text:
         name, _, value = override.partition("=")
         return f"{override}: these characters mean something to Hydra: put the value in quotes, {name}=\"'{value}'\""

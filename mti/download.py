@@ -19,7 +19,7 @@ from mti.weights import Need
 log = logging.getLogger("mti")
 
 
-@command("run")
+@command("run", RunConfig)
 def main(config: DictConfig) -> None:
     """List what is needed, fetch what is missing, and say where it is."""
     with open_dict(config):

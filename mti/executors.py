@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 from typing import Annotated, Any, Literal
@@ -160,12 +161,18 @@ class JoblibExecutor:
             log.error("a worker was killed (%s): the same command goes on", " ".join(str(error).split())[:200])
 
 
+@dataclass(frozen=True)
 class SlurmJob:
-    """A chunk as submitit runs it: a job that is preempted or out of time is queued again, and goes on."""
+    """A chunk as submitit runs it: a job that is preempted or out of time is queued again, and goes on.
+
+    It outlives the process that submitted it, unless that is named as its parent.
+    """
+
+    parent: int | None = None
 
     def __call__(self, chunk: Chunk) -> int:
         """Train the chunk; its exit code."""
-        return run_chunk(chunk)
+        return run_chunk(chunk, self.parent)
 
     def checkpoint(self, chunk: Chunk) -> Any:
         """What submitit queues when it is told to stop: the same chunk, which resumes from its checkpoints."""
@@ -199,7 +206,8 @@ class SubmititExecutor:
         submitit = _library("submitit", "slurm")
         executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster)
         executor.update_parameters(name="mti", **{k: v for k, v in self.parameters.items() if v is not None})
-        jobs = [executor.submit(SlurmJob(), chunk) for chunk in chunks(configs, self.workers, self.runs_per_job)]
+        train = SlurmJob(os.getpid() if self.cluster == "local" else None)
+        jobs = [executor.submit(train, chunk) for chunk in chunks(configs, self.workers, self.runs_per_job)]
         log.info("submitted: %s; logs: %s", ", ".join(job.job_id for job in jobs), self.folder)
         for job in jobs:
             error = job.exception()

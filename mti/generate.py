@@ -26,12 +26,15 @@ from mti.templates import SLOT
 from mti.typed import HYDRAS_OWN, convert, part, written
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from mti.outputs import RunFolder
 
 log = logging.getLogger("mti")
 
 
-@command("generate")
+@command("generate", Generate)
 def main(config: DictConfig) -> None:
     """Generate, write every picture and a grid of them, and say where they are."""
     wanted, faults = checked(config, Generate)
@@ -52,26 +55,28 @@ def generate(wanted: Generate) -> Path:
     from mti.evaluation import draw_pictures
     from mti.images import to_pil
     from mti.noise import initial_latents
-    from mti.outputs import RunFolder
     from mti.parts import Parts
+    from mti.phases import phase
     from mti.tokens import slotted_ids
 
-    folders = [
-        RunFolder(Path(one).expanduser()) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)
-    ]
-    learned = [folder.read_tokens(wanted.step) for folder in folders]
+    folders = [begun_at(one) for one in ([wanted.run] if isinstance(wanted.run, str) else wanted.run)]
+    if not folders:
+        raise UserError("run=[]: expected the folder of a run, or several")
+    device = device_of(wanted.device)
+    learned = [tokens_of(folder, wanted.step) for folder in folders]
     run = begun(folders[0])
     how = evaluated_with(run, wanted)
     prompts = [wanted.prompt] if wanted.prompt is not None else how.prompts
     for prompt in prompts:
         check_slots(prompt, len(folders))
-    device = torch.device(wanted.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = Parts().build(model_of(run, wanted.model, folders[0])).load().to(device)
+    node = model_of(run, wanted.base_model, folders[0])
+    with phase(f"loading {node.get('name', 'the model')}"):
+        model = Parts().build(node).load().to(device)
     embeddings = torch.cat([rows for rows, _ in learned])
     if embeddings.shape[1] != model.embedding.shape[1]:
         raise UserError(
             f"{folders[0].path} has tokens of width {embeddings.shape[1]}, and {model.name} takes "
-            f"{model.embedding.shape[1]}: give the model that they were learned for, model=…"
+            f"{model.embedding.shape[1]}: give the model that they were learned for, base_model=…"
         )
     placeholders, start = [], len(model.embedding)
     for rows, _ in learned:
@@ -80,14 +85,11 @@ def generate(wanted: Generate) -> Path:
     count = wanted.pictures or how.pictures or 1
     seed = wanted.seed if wanted.seed is not None else int(run.get("seed", 0))
     ids = [slotted_ids(model, prompts[i % len(prompts)], placeholders) for i in range(count)]
-    pictures = draw_pictures(
-        model,
-        initial_latents(seed, concept_name(folders[0]), count, model.latent_shape),
-        torch.tensor(ids, device=device),
-        embeddings.to(device),
-        how,
-        wanted.negative_prompt,
-    )
+    noise = initial_latents(seed, concept_name(folders[0]), count, model.latent_shape)
+    with phase(f"drawing {count} pictures"):
+        pictures = draw_pictures(
+            model, noise, torch.tensor(ids, device=device), embeddings.to(device), how, wanted.negative_prompt
+        )
     request = {
         "runs": [str(folder.path) for folder in folders],
         "prompts": prompts,
@@ -103,6 +105,40 @@ def generate(wanted: Generate) -> Path:
     }
     names = [placeholder for _, placeholder in learned]
     return write([to_pil(picture) for picture in pictures], request, names, wanted.output)
+
+
+def begun_at(name: str) -> RunFolder:
+    """The run folder of that name. `UserError` if no run has begun there."""
+    from mti.outputs import RunFolder
+
+    folder = RunFolder(Path(name).expanduser())
+    if not name or not folder.has_config:
+        raise UserError(
+            f"run={written(name)}: no run is there: give the folder of one, such as outputs/default/teapot/caption/s0"
+        )
+    return folder
+
+
+def tokens_of(folder: RunFolder, step: int | None) -> tuple[Tensor, str]:
+    """What a run has learned, after so many updates or at the end, and its placeholder."""
+    kept = sorted(int(path.stem) for path in (folder.path / "tokens").glob("*.safetensors") if path.stem.isdecimal())
+    if step is not None and step not in kept:
+        steps = f"the steps {', '.join(map(str, kept))}" if kept else "no step but the last"
+        raise UserError(f"step={step}: {folder.path} keeps tokens of {steps}")
+    return folder.read_tokens(step)
+
+
+def device_of(name: str | None) -> torch.device:
+    """The device of a name; without one a GPU if there is one. `UserError` if there is no such device here."""
+    import torch
+
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    here += ["mps"] * torch.backends.mps.is_available()
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in here and not (name == "cuda" and torch.cuda.is_available()):
+        raise UserError(f"device={written(name)}: expected one of {', '.join(here)}")
+    return torch.device(name)
 
 
 def begun(folder: RunFolder) -> dict[str, Any]:
@@ -136,11 +172,11 @@ def model_of(run: Mapping[str, Any], choice: str | None, folder: RunFolder) -> M
         choices = run.get("choices")
         choice = str(choices.get("model", "")) if isinstance(choices, Mapping) else ""
     if not re.fullmatch(r"[\w-]+", choice):
-        raise UserError(f"{folder.path} does not name a choice of conf/model: give one, model=pocket")
+        raise UserError(f"{folder.path} does not name a choice of conf/model: give one, base_model=pocket")
     try:
         node: Any = OmegaConf.to_container(hydra.compose("run", [f"model={choice}"]).model, resolve=True)
     except HydraException:
-        raise UserError(f"conf/model has no {choice}, which {folder.path} was made with: give model=…") from None
+        raise UserError(f"conf/model has no {choice}, which {folder.path} was made with: give base_model=…") from None
     if own:
         node |= {key: one for key, one in run["model"].items() if key in node and key not in HYDRAS_OWN}
     faults: list[str] = []

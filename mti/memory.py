@@ -12,7 +12,10 @@ SHARE = 0.8  # of the free memory that may be used: allocators round up, and eva
 PROBE = 4  # runs whose step is compared with that of one
 GIGA = 2**30
 STATUS = Path("/proc/self/status")
-OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|could not create a (primitive$|memory)", re.IGNORECASE
+)
+"""What PyTorch's allocators say; the last is oneDNN's, whose buffers a CPU has no room for."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

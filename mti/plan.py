@@ -30,6 +30,7 @@ from mti.types import Concept
 
 log = logging.getLogger("mti")
 
+SHOWN = 5  # changes that are told of one run
 NAMED = ("image", "init", "seed", "experiment", "experiment.name")  # in a folder's path already
 
 
@@ -94,7 +95,7 @@ def image_part(image: str) -> str:
 def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
     """All that is wrong with a list of runs, as far as can be known before any weights are loaded; a line each."""
     faults = [fault for config in configs for fault in _faults(config, parts)]
-    folders = Counter(str(config.folder) for config in configs)
+    folders = Counter(config.folder for config in configs if config.folder)  # one with faults has no place yet
     faults += [
         f"{folder} would hold {count} runs: give each a folder of its own"
         for folder, count in folders.items()
@@ -181,9 +182,10 @@ def as_yaml(config: RunConfig) -> str:
 
 
 def _refuse(folder: RunFolder, changed: Sequence[str]) -> None:
+    more = [f"and {len(changed) - SHOWN} more"] * (len(changed) > SHOWN)
     if changed:
         raise UserError(
-            f"{folder.path} holds a run of another configuration ({'; '.join(changed)}): "
+            f"{folder.path} holds a run of another configuration ({'; '.join([*changed[:SHOWN], *more])}): "
             "delete it, or choose another experiment.name"
         )
 

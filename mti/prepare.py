@@ -20,6 +20,7 @@ from mti.images import to_tensor
 from mti.inversion import Run
 from mti.isolation import isolated
 from mti.parts import Parts
+from mti.phases import phase
 from mti.plan import PlannedRun
 from mti.tokens import prompt_ids
 from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
@@ -68,13 +69,20 @@ class Preparation:
             (run.concept.pictures, clicks, config.crop, config.segmenter, config.init.background, config.init.margin)
         )
         if view not in self._concepts:
-            self._concepts[view] = prepare_concept(
-                run.concept, clicks, config.crop, build(config.segmenter), config.init.background, config.init.margin
-            )
+            with phase(f"{run.concept.name}: preparing its pictures"):
+                self._concepts[view] = prepare_concept(
+                    run.concept,
+                    clicks,
+                    config.crop,
+                    build(config.segmenter),
+                    config.init.background,
+                    config.init.margin,
+                )
         concept = self._concepts[view]
         question = repr((view, config.init.initializer))
         if question not in self._texts:
-            self._texts[question] = initializer(concept, self._tokenize)
+            with phase(f"{config.title}: looking at the picture"):
+                self._texts[question] = initializer(concept, self._tokenize)
         text = self._texts[question]
         ids = self._token_ids(text)
         for prompt in config.prompts:
@@ -106,7 +114,8 @@ class Preparation:
         references = self._references[id(concept)]
         if (id(concept), flip) not in self._posteriors:
             views = [references, references.flip(-1)] if flip else [references]
-            encoded = [self.model.encode_picture(view) for view in views]
+            with phase(f"{concept.name}: encoding its pictures"):
+                encoded = [self.model.encode_picture(view) for view in views]
             self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
         run = Run(
             concept.name,
@@ -118,16 +127,17 @@ class Preparation:
         )
         mask = mask_of(concept, references)
         another = self.parts.build(config.dataset).caption_of_another(config.image)
-        levels = self._calibration(planned).levels(
-            concept.name, text.text, another, references, run.posteriors[0], mask
-        )
+        with phase(f"{config.title}: measuring what its curves are to be seen beside"):
+            levels = self._calibration(planned, concept).levels(
+                concept.name, text.text, another, references, run.posteriors[0], mask
+            )
         planned.folder.write_calibration(levels)
         names = self.model.token_names(run.token_ids)
         return PreparedRun(planned, concept, text, names, references, mask, run)
 
-    def _calibration(self, planned: PlannedRun) -> Calibration:
+    def _calibration(self, planned: PlannedRun, concept: PreparedConcept) -> Calibration:
         config = planned.config
-        key = repr((config.evaluation, config.metrics))
+        key = repr((config.evaluation, config.metrics, id(concept)))  # concepts of one name may differ
         if key not in self._calibrations:
             metrics = metrics_of(planned, self.parts)
             self._calibrations[key] = Calibration(self.model, config.evaluation, metrics)

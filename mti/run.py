@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mti.command_line import command
 from mti.errors import UserError
@@ -28,7 +29,7 @@ Executor = Callable[[Sequence[RunConfig]], None]
 """Has runs trained by other processes, and waits for them; see `mti.executors`."""
 
 
-@command("run")
+@command("run", RunConfig)
 def main(config: DictConfig) -> None:
     """Train one run."""
     start([typed(config)])
@@ -42,10 +43,11 @@ def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
     os.chdir(about.runtime.cwd)  # whatever hydra.job.chdir says: every run has a folder of its own
     with open_dict(config):
         config.pop("hydra", None)
-        config.overrides = list(about.overrides.task)
-        config.choices = {key: choice for key, choice in about.runtime.choices.items() if not key.startswith("hydra/")}
     found, faults = checked(config, RunConfig)
-    return (placed(found) if found else None), faults
+    overrides: Any = OmegaConf.to_container(about.overrides.task, resolve=False)  # as they were typed
+    choices = {key: choice for key, choice in about.runtime.choices.items() if not key.startswith("hydra/")}
+    found = replace(found, overrides=overrides, choices=choices) if found else None
+    return (placed(found) if found and not faults else found), faults
 
 
 def start(
@@ -120,7 +122,7 @@ def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
                 waiting += [run] if (run := opened(config, parts, locks)) else []
             except UserError as error:
                 refused[str(config.folder)] = str(error)
-                log.error("%s", error)
+                log.error("mti: %s", error)
         together = groups([run.config for run in waiting])
         for number, (words, indices) in enumerate(together, 1):
             members = [waiting[i] for i in indices]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, ListConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mti.errors import UserError
 from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
@@ -166,7 +166,7 @@ class Generate:
     num_inference_steps: Annotated[int | None, AtLeast(1)] = None
     guidance_scale: Annotated[float | None, AtLeast(0)] = None
     batch_size: Count = 48
-    model: str | None = None
+    base_model: str | None = None
     device: str | None = None
     output: str | None = None
 
@@ -199,6 +199,8 @@ def _resolved(node: Any, key: str, faults: list[str]) -> Any:
         path = f"{key}[{name}]" if isinstance(node, ListConfig) else f"{key}.{name}".lstrip(".")
         try:
             value = node[name]
+        except MissingMandatoryValue:
+            faults.append(f"{path} is missing: give it a value")
         except OmegaConfBaseException as error:
             faults.append(f"{path}: {' '.join(str(error).splitlines()[0].split())}")
         else:

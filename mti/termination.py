@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import threading
 import time
@@ -76,13 +77,26 @@ TERMINATION = Termination()
 
 
 def end_with_parent(parent: int) -> None:
-    """End this worker when the process that started it has died, as if it were told to: no orphan holds folders."""
+    """End this worker when a process that it works for has died, as if it were told to: no orphan holds folders."""
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL)
+        _wait_for_end(parent)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
         os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _wait_for_end(process: int) -> None:
+    """Return when a process has ended; where only Linux can tell that of any process, the process that started this."""
+    if not hasattr(os, "pidfd_open"):
+        while os.getppid() == process:
+            time.sleep(POLL)
+        return
+    try:
+        ended = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    select.select([ended], [], [])
+    os.close(ended)

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "ranges", "templates", "types"},  # shared types
-    {"typed", "files", "images", "library_logging", "weights", "downloads", "memory"},  # leaf helpers
+    {"typed", "files", "images", "library_logging", "weights", "downloads", "memory", "phases"},  # leaf helpers
     {"schema", "concepts", "embeddings", "parts", "exports", "isolation", "termination", "figures"},
     {
         "tokens",

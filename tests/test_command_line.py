@@ -4,10 +4,12 @@ import os
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from mti.command_line import CONF, checked_arguments, composition_faults, literal
+from mti.command_line import CONF, checked_arguments, composition_faults, explained, literal
 from mti.errors import UserError
+from mti.schema import Generate, RunConfig
 
 ODD = [
     "~/photos/my_mug.jpg",
@@ -71,6 +73,9 @@ def test_a_home_is_not_expanded_by_hydra():
         ("output_dir=${oc.env:HOME}/x", "output_dir=${oc.env:HOME}/x"),
         ("run=[a,b]", "run=[a,b]"),
         ("seed=0,1", "seed=0,1"),
+        ("seed=[1,2", "seed='[1,2'"),
+        ("dataset.url=https://a?b=c&d", "dataset.url='https://a?b=c&d'"),
+        ("experiment.name=a=b", "experiment.name='a=b'"),
         ("-m", "-m"),
         ("--config-dir=x", "--config-dir=x"),
     ],
@@ -80,7 +85,8 @@ def test_sweeps_quotes_and_other_settings_are_left_to_hydra(argument, expected):
 
 
 def faults(*arguments, name="run"):
-    return composition_faults(arguments, name, ValueError("what ended it"))
+    kind = {"run": RunConfig, "generate": Generate}[name]
+    return composition_faults(arguments, name, kind, ValueError("what ended it"))
 
 
 def test_every_override_that_hydra_refuses_is_told_at_once():
@@ -92,6 +98,22 @@ def test_every_override_that_hydra_refuses_is_told_at_once():
     assert any("modle=sd15" in line and "model" in line for line in told)
 
 
+def test_wrong_values_are_told_beside_keys_that_there_are_not():
+    assert faults("sed=1", "training.flip=maybe", "seed=abc") == [
+        "sed=1: there is no such key (did you mean seed?)",
+        "seed=abc: expected a whole number",
+        "training.flip=maybe: expected true or false",
+    ]
+    assert faults("picturs=2", "run=r", "seed=x", name="generate")[1:] == ["seed=x: expected a whole number or null"]
+
+
+def test_several_values_without_a_sweep_are_told_by_their_key():
+    with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(HydraException) as caught:
+        compose("run", ["image='teapot','cup'"])
+    told = explained("", caught.value)
+    assert told.startswith("image='teapot','cup': several values need -m")
+
+
 def test_keys_of_a_chosen_part_are_known():
     assert faults("dataset=folder", "dataset.root=x") == ["what ended it"]
 
@@ -99,6 +121,10 @@ def test_keys_of_a_chosen_part_are_known():
 def test_each_value_of_a_sweep_is_looked_at():
     told = faults("-m", "init=star,captoin,calss")
     assert [line.partition(":")[0] for line in told] == ["init=captoin", "init=calss"]
+
+
+def test_a_glob_without_a_sweep_is_told_in_a_line():
+    assert len(faults("seed=glob(*)", "modle=x")) == 2
 
 
 def test_what_hydra_cannot_take_is_refused_in_a_line():

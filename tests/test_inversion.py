@@ -3,8 +3,9 @@ import pytorch_lightning as pl
 import torch
 
 from mti.evaluation import evaluation_loss, ids_of
-from mti.inversion import Run, TextualInversion
+from mti.inversion import Run, TextualInversion, sample_latent
 from mti.library_logging import quiet_lightning
+from mti.noise import training_draw
 from mti.schema import Evaluation, Trainer, Training
 from mti.train import lightning_trainer, step_numbers
 
@@ -150,6 +151,11 @@ def test_training_ends_when_no_run_is_left(tiny_sd, posterior):
 
 def test_mirrored_pictures_are_drawn_for_half_of_the_samples(tiny_sd, posterior):
     mirrored = posterior._replace(mean=posterior.mean.flip(-1), std=posterior.std.flip(-1))
-    _, plain = fit(tiny_sd, [a_run(tiny_sd, posterior)], steps=8)
-    _, flipped = fit(tiny_sd, [a_run(tiny_sd, posterior, posteriors=[posterior, mirrored])], steps=8)
-    assert plain != flipped
+    shape, samples = tiny_sd.latent_shape, 200
+    draws = [training_draw(0, "teapot", step, 0, shape) for step in range(samples)]
+    drawn = [sample_latent([posterior, mirrored], draw) for draw in draws]
+    for draw, latent in zip(draws, drawn, strict=True):
+        whole = mirrored if draw.flip >= 0.5 else posterior
+        assert torch.equal(latent, whole.mean[0] + whole.std[0] * draw.posterior)
+    flips = sum(not torch.equal(a, sample_latent([posterior], d)) for a, d in zip(drawn, draws, strict=True))
+    assert 0.4 * samples < flips < 0.6 * samples

@@ -16,6 +16,11 @@ CPU, MEGA = torch.device("cpu"), 2**20
             True,
         ),
         (RuntimeError("unable to mmap 4096 bytes: not enough memory"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (
+            RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive"),
+            False,
+        ),
         (MemoryError(), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("out of memory"), False),

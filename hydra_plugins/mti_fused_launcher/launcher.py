@@ -31,8 +31,11 @@ class FusedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train the runs of all jobs; ends the process as a single run does if one of them fails."""
+        from mti.errors import UserError
         from mti.run import start, typed
 
+        if not job_overrides:
+            raise UserError("the sweep has no runs: a value such as glob(*) finds names in conf/ only")
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         runs, returns = [], []
@@ -57,8 +60,9 @@ class FusedLauncher(Launcher):
         """A job's configuration."""
         from mti.command_line import COMPOSING, composition_faults
         from mti.errors import UserError
+        from mti.schema import RunConfig
 
         try:
             return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         except COMPOSING as error:
-            raise UserError("\n".join(composition_faults(overrides, "run", error))) from error
+            raise UserError("\n".join(composition_faults(overrides, "run", RunConfig, error))) from error

@@ -15,6 +15,7 @@ from mti.images import to_pil
 from mti.inversion import TextualInversion
 from mti.isolation import isolated
 from mti.noise import initial_latents
+from mti.phases import phase
 from mti.schema import Evaluation, Personalization
 from mti.termination import TERMINATION
 from mti.types import Metric
@@ -53,7 +54,9 @@ class Evaluator(pl.Callback):
         """Measure all runs that have not failed, as far as it is time to. A process told to stop measures nothing."""
         step, values = module.step, [{} for _ in self.writers]
         if module.active and (step in self.evaluation.steps or last):
-            for i, loss in zip(module.active, self._losses(module), strict=True):
+            with phase(f"evaluating {_runs(module.active)} after {step} steps"):
+                losses = self._losses(module)
+            for i, loss in zip(module.active, losses, strict=True):
                 values[i]["eval/mse"] = loss
             self._reconstruct(module, values)
             self._each(module, module.active, lambda i: self._keep_tokens(module, i))
@@ -105,7 +108,8 @@ class Evaluator(pl.Callback):
         self, prompt_set: str, writer: RunWriter, pictures: Tensor, prompts: Sequence[str]
     ) -> dict[str, float]:
         prepared = writer.prepared
-        return measured(self.metrics, prompt_set, pictures, prepared.references, prompts, prepared.mask)
+        with phase(f"measuring pictures of {prepared.planned.config.title}"):
+            return measured(self.metrics, prompt_set, pictures, prepared.references, prompts, prepared.mask)
 
     def _drawn(
         self,
@@ -128,13 +132,18 @@ class Evaluator(pl.Callback):
                 ids.append(ids_of(model, prompts, module.table.placeholders(i), len(prompts)))
                 latents = initial_latents(run.seed, run.image, max(noises) + 1, model.latent_shape)
                 noise.append(latents[list(noises)])
-            drawn = draw_pictures(model, torch.cat(noise), torch.cat(ids), embeddings, self.evaluation)
+            with phase(f"drawing {len(prompts)} pictures of {_runs(part)} after {module.step} steps"):
+                drawn = draw_pictures(model, torch.cat(noise), torch.cat(ids), embeddings, self.evaluation)
             pictures = dict(zip(part, drawn.split(len(prompts)), strict=True))
             self._each(module, part, lambda i, pictures=pictures: judge(i, pictures[i]))
 
     def _each(self, module: TextualInversion, runs: Sequence[int], action: Callable[[int], None]) -> None:
         """Do something for each run; one that it fails for is trained no further."""
         isolated(runs, action, module.failures.__setitem__)
+
+
+def _runs(ones: Sequence[int]) -> str:
+    return f"{len(ones)} runs" if len(ones) > 1 else "the run"
 
 
 def _split(ones: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -28,8 +28,8 @@ LINE_SECONDS = 10  # between two lines where no bar can be shown
 class Progress(pl.Callback):
     """A bar on the terminal, or a plain line every ten seconds where stderr is none.
 
-    It tells the steps done, the mean training loss of the last steps over all runs, steps per second,
-    run-steps per second if there are several runs, and the time left.
+    It tells the steps done, the mean training loss of the last steps over all runs, steps per second (or seconds per
+    step), run-steps per second if there are several runs, and the time left.
     """
 
     def __init__(self, total_steps: int) -> None:
@@ -83,12 +83,19 @@ class Progress(pl.Callback):
     def _state(self, module: TextualInversion) -> str:
         speed = (module.step - self._start) / max(time.monotonic() - self._began, 1e-9)
         left = timedelta(seconds=round((self.total_steps - module.step) / speed)) if speed else "?"
-        parts = [f"{speed:.1f} steps/s", f"{left} left"]
+        parts = [_speed(speed, "step"), f"{left} left"]
         if len(module.active) > 1:
-            parts.insert(1, f"{speed * len(module.active):.0f} run-steps/s")
+            parts.insert(1, _speed(speed * len(module.active), "run-step"))
         if self._losses:
             parts.insert(0, f"loss {math.fsum(self._losses) / len(self._losses):.4f}")
         return "  ".join(parts)
+
+
+def _speed(per_second: float, what: str) -> str:
+    """Steps per second, or seconds per step where that is the larger number."""
+    if per_second == 0:
+        return f"? {what}s/s"
+    return f"{per_second:.1f} {what}s/s" if per_second >= 1 else f"{1 / per_second:.1f} s/{what}"
 
 
 def _move_logs(old: Any, new: Any) -> None:
@@ -110,7 +117,7 @@ def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
     if not console.is_terminal:
         console.width = 1000  # a file has no edge to fold at
     wide = console.width >= 120
-    home = os.path.commonpath([os.path.dirname(str(row["folder"])) for row in rows])
+    home = os.path.commonpath([os.path.dirname(str(row["folder"])) for row in rows]) or "."
     table = Table(caption=f"in {home}", caption_justify="left", box=None, pad_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("init", no_wrap=True)

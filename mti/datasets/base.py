@@ -48,7 +48,7 @@ class DataSet(ABC):
             for picture in self._at(image).pictures:
                 read_picture(picture)
         except UserError as error:
-            if printable(image) in str(error):
+            if str(error).startswith("image="):
                 raise
             raise UserError(f"image={printable(image)}: {error}") from error
 

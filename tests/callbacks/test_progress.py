@@ -44,6 +44,16 @@ def test_plain_lines_where_there_is_no_terminal(module, capsys, monkeypatch):
     assert capsys.readouterr().err.count("\n") == 3
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.1, "10.0 steps/s  20.0 run-steps/s"), (40, "40.0 s/step  20.0 s/run-step")]
+)
+def test_slow_steps_are_told_in_seconds_per_step(module, monkeypatch, capsys, seconds, said):
+    times = iter([0.0, *[seconds] * 9])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    train(module, 1, total=1)
+    assert said in capsys.readouterr().err
+
+
 def test_failed_runs_are_left_out(module, capsys):
     module.losses, module.failures = [float("nan"), 0.75], {0: "non-finite loss"}
     train(module, 2, total=2)

@@ -49,7 +49,7 @@ class Sweep:
         self.place.mkdir(parents=True, exist_ok=True)
         events = Events(self.root, fatal)
         arguments = [*SWEEP, *self.overrides, f"model.path={self.model}", f"output_dir={self.root}"]
-        return run("mti.run", arguments, self.log, events, kill_after), events.count
+        return run("mti.run", arguments, self.log, events.watch, kill_after), events.count
 
     @property
     def runs(self) -> list[Path]:

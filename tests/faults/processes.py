@@ -8,6 +8,7 @@ import runpy
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,15 @@ def run(
     module: str,
     arguments: list[str],
     log: Path,
-    events: Events | None = None,
+    before: Callable[[], object] | None = None,
     kill_after: float | None = None,
     limit: float = 300,
 ) -> int | None:
     """Run an entry; its exit code, negative for a signal that ended it, None if it hung.
 
-    It is killed after `kill_after` seconds, and counts as hung after `limit` seconds.
+    The process calls `before` first. It is killed after `kill_after` seconds, and counts as hung after `limit` seconds.
     """
-    process = CONTEXT.Process(target=_become, args=(module, arguments, log, events))
+    process = CONTEXT.Process(target=_become, args=(module, arguments, log, before))
     process.start()
     process.join(kill_after or limit)
     hung = process.exitcode is None and not kill_after
@@ -71,7 +72,7 @@ def run(
     return None if hung else process.exitcode
 
 
-def _become(module: str, arguments: list[str], log: Path, events: Events | None) -> None:
+def _become(module: str, arguments: list[str], log: Path, before: Callable[[], object] | None) -> None:
     """Go on as `python -m module arguments` would, and end."""
     code: Any = 1
     try:
@@ -80,8 +81,8 @@ def _become(module: str, arguments: list[str], log: Path, events: Events | None)
         sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         sys.argv = [module, *arguments]
-        if events:
-            events.watch()
+        if before:
+            before()
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:

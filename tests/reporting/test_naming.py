@@ -43,6 +43,13 @@ def test_pictures_are_told_apart_as_their_configurations_are_written(tmp_path, i
     assert list(concepts(tmp_path).values()) == names
 
 
+def test_what_was_typed_is_no_setting(tmp_path):
+    for image in ("cup", "bird"):
+        filled_in = {"overrides": [f"image={image}"], "choices": {"dataset": image}, "settings": image}
+        finish(tmp_path / image, image, "star", settings=filled_in)
+    assert series(tmp_path) == ["star"]
+
+
 def test_the_same_picture_by_another_spelling_is_one(tmp_path):
     finish(tmp_path / "a", "x", "star", settings={"image": "t.png"}, came=came("/p/t.png"))
     finish(tmp_path / "b", "x", "caption", settings={"image": "sub/../t.png"}, came=came("/p/t.png"))
