@@ -79,7 +79,9 @@ def _complete(asked: str, known: Sequence[str]) -> None:
     elif what == "install" and script(shell):
         print(script(shell))
     else:
-        print('mti: -sc takes install=bash, install=zsh or install=fish: eval "$(mti -sc install=bash)"', file=sys.stderr)
+        print(
+            'mti: -sc takes install=bash, install=zsh or install=fish: eval "$(mti -sc install=bash)"', file=sys.stderr
+        )
         sys.exit(2)
 
 

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mti.errors import UserError
 from mti.files import safe_name
+from mti.usage import help_text
 
 CONF = next(
     folder for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if folder.is_dir()
@@ -57,7 +58,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
             prepare_streams()
             if {"-h", "--help"} & set(sys.argv[1:]):
-                print(f"{task.__doc__}\n\n{help_text(config_name)}")
+                print(f"{task.__doc__}\n\n{help_text(CONF / f'{config_name}.yaml')}")
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
             try:
@@ -103,24 +104,6 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     if any(a in ("-sc", "--shell-completion", "--shell_completion") for a in arguments) and len(arguments) < 2:
         raise UserError('--shell-completion needs the shell: eval "$(mti run -sc install=bash)", or zsh, or fish')
     return list(arguments)
-
-
-def help_text(config_name: str) -> str:
-    """What an entry takes, as its file in `conf/` explains it, and what there is to choose from."""
-    guide, _, _ = (CONF / f"{config_name}.yaml").read_text("utf-8").partition("\nhydra:")
-    hidden = re.compile(r" +- (_self_|override hydra/\w+_logging)")
-    lines = [line for line in guide.splitlines() if not hidden.match(line)]
-    groups = re.findall(r"^ +- (?:override )?([\w/]+):", "\n".join(lines), re.MULTILINE)
-    if not groups:
-        lines.remove("defaults:")
-    choices = [f"  {group}: {', '.join(sorted(path.stem for path in (CONF / group).glob('*.yaml')))}" for group in groups]
-    flags = [
-        "flags:",
-        "  -m, --multirun      a run for every combination of the values that commas part: init=star,caption",
-        "  --cfg job           show the settings, and do nothing",
-        "  --config-dir DIR    a folder with choices of your own, such as DIR/model/mine.yaml",
-    ]
-    return "\n".join([*lines, *(["", "choices:", *choices, "", *flags] if groups else [])])
 
 
 # ------------------------------------------------------------------------------------ taken literally

@@ -34,10 +34,15 @@ def main(config: DictConfig) -> None:
 
 def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
     """A run as its configuration, or all that is wrong with it. Hydra's current configuration must be the run's."""
-    from mti.plan import placed  # torch and its company, which --help need not wait for
-
     about = HydraConfig.get()
     os.chdir(about.runtime.cwd)  # whatever hydra.job.chdir says: every run has a folder of its own
+    return configured(config, about)
+
+
+def configured(config: DictConfig, about: Any) -> tuple[RunConfig | None, list[str]]:
+    """The same of what was composed; `about` is the node `hydra` of it."""
+    from mti.plan import placed  # torch and its company, which --help need not wait for
+
     with open_dict(config):
         config.pop("hydra", None)
         config.overrides = list(about.overrides.task)

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "ranges", "templates", "types"},  # shared types
-    {"typed", "files", "images", "library_logging", "weights", "downloads", "memory"},  # leaf helpers
+    {"typed", "files", "images", "library_logging", "usage", "weights", "downloads", "memory"},  # leaf helpers
     {"schema", "concepts", "parts", "exports", "isolation", "termination", "figures"},
     {
         "tokens",
@@ -23,6 +23,7 @@ LAYERS = (
     },  # the method
     {"record", "close", "callbacks", "plan", "prepare", "train", "executors", "command_line"},  # planning and training
     {"run", "generate"},  # the entries
+    {"library", "cli", "completion"},  # the ways in
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 ROOMS = {"models", "initializers", "perception", "metrics", "datasets"}
