@@ -7,15 +7,19 @@ seeds by initializer. Needs an account and `pip install 'mti[dashboard]'`.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from mti.reporting.style import INITIALIZERS
+from mti.types import UserError
 
 if TYPE_CHECKING:
     import wandb_workspaces.workspaces as ws
 
 INITIALIZER = "init.name"  # where a run's configuration has it
+LONGEST_PROJECT = 128  # characters of a project's name
 PANELS = {
     "Loss": {
         "Evaluation loss": "^eval/mse$",
@@ -42,14 +46,41 @@ def main() -> None:
     parser.add_argument("--name", help='of the workspace; "Initializers: EXPERIMENT", if not given')
     given = parser.parse_args()
     try:
-        print(workspace(given.entity, given.project, given.experiment, given.name).save().url)
+        print(save(given.entity, given.project, given.experiment, given.name))
+    except UserError as mistake:
+        print(f"mti: {mistake}", file=sys.stderr)
+        sys.exit(2)
+
+
+def save(entity: str, project: str, experiment: str | None = None, name: str | None = None) -> str:
+    """Make the workspace; its address.
+
+    Raises:
+        UserError: a name is none that W&B takes, the package is missing, or the server does not take the workspace.
+    """
+    _check(entity, project, experiment, name)
+    try:
+        made = workspace(entity, project, experiment, name)
     except ImportError:
-        print("mti: the dashboard needs the package wandb-workspaces: pip install 'mti[dashboard]'", file=sys.stderr)
-        sys.exit(2)
-    except Exception as error:  # whatever stands between here and the server
+        raise UserError("the dashboard needs the package wandb-workspaces: pip install 'mti[dashboard]'") from None
+    try:
+        return made.save().url
+    except Exception as error:  # W&B's own, its service's and its transport's errors have no common base
         reason = " ".join(str(error).split())
-        print(f"mti: W&B has not taken the workspace ({type(error).__name__}: {reason})", file=sys.stderr)
-        sys.exit(2)
+        raise UserError(f"W&B has not taken the workspace ({type(error).__name__}: {reason})") from error
+
+
+def _check(entity: str, project: str, experiment: str | None, name: str | None) -> None:
+    if not re.fullmatch(r"[\w-]+", entity):
+        raise UserError(f"{entity!r} is no W&B user or team: expected letters, digits, - and _")
+    if not project.strip() or re.search(r"[/\\#?%:\x00-\x1f]", project) or len(project) > LONGEST_PROJECT:
+        raise UserError(
+            f"--project={project!r} is no W&B project: expected up to {LONGEST_PROJECT} letters, no /\\#?%:"
+        )
+    for option, given in (("--experiment", experiment), ("--name", name)):
+        kinds = {unicodedata.category(letter)[0] for letter in given or ""}
+        if given is not None and not (given.strip() and kinds <= set("LNPZM")):
+            raise UserError(f"{option}={given!r} is no name for W&B: expected letters, digits, spaces and punctuation")
 
 
 def workspace(entity: str, project: str, experiment: str | None = None, name: str | None = None) -> ws.Workspace:

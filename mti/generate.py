@@ -66,7 +66,7 @@ def generate(wanted: Generate) -> Path:
     for prompt in prompts:
         check_slots(prompt, len(folders))
     device = torch.device(wanted.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = Parts().build(model_of(run, wanted.model, folders[0])).to(device)
+    model = Parts().build(model_of(run, wanted.model, folders[0])).load().to(device)
     embeddings = torch.cat([rows for rows, _ in learned])
     if embeddings.shape[1] != model.embedding.shape[1]:
         raise UserError(

@@ -24,8 +24,7 @@ from mti.figures import grid
 from mti.generate import generate
 from mti.outputs import RunFolder
 from mti.parts import Parts
-from mti.plan import faults_of
-from mti.run import configured, run_pending
+from mti.run import configured, ready, run_pending
 from mti.schema import Generate, RunConfig, raise_together
 from mti.termination import TERMINATION, Terminated
 from mti.typed import convert
@@ -149,9 +148,8 @@ def invert(
     inits = [init] if isinstance(init, str) else list(init)
     given = list(_overrides({"logger": "csv", **settings}))
     found = [_composed([f"image={quoted(str(one))}", f"init={start}", *given]) for one, start in product(images, inits)]
-    configs = [config for config, _ in found if config]
     parts = Parts()
-    raise_together([*(fault for _, faults in found for fault in faults), *faults_of(configs, parts)])
+    configs = ready(found, parts)
     try:
         with TERMINATION.handled():
             refused = run_pending(configs, parts)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 
@@ -44,3 +45,17 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
         warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
         yield
+
+
+@contextmanager
+def quiet_diffusers() -> Iterator[None]:
+    """No loading bars and advice of diffusers."""
+    verbosity, bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
+        if bars:
+            diffusers_logging.enable_progress_bar()

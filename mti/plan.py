@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
 from mti.schema import RunConfig, flat, plain, together
-from mti.typed import located, settings_of, written
+from mti.typed import settings_of, written
 from mti.types import Concept
 
 log = logging.getLogger("mti")
@@ -60,9 +61,16 @@ def placed(config: RunConfig) -> RunConfig:
     settings = ", ".join(sorted(one.lstrip("+") for one in told))
     if config.folder:
         return replace(config, settings=settings)
-    last = "+".join([f"s{config.seed}", *(one.replace("=", "-", 1) for one in sorted(told))])
+    last = "+".join([f"s{config.seed}", *(_part(one) for one in sorted(told))])
     parts = (config.experiment.name, image_part(config.image), config.init.name, last)
     return replace(config, settings=settings, folder=str(Path(config.output_dir, *map(safe_name, parts))))
+
+
+def _part(override: str) -> str:
+    """A setting in a folder's name: a list without its brackets, as its commas need not be told apart from others."""
+    key, _, value = override.lstrip("+").partition("=")
+    plain = re.fullmatch(r"\[([\w.,-]+)\]", value)
+    return f"{key}-{plain[1].replace(',', '_') if plain else value}"
 
 
 def _tells(key: str, incidental: set[str]) -> bool:
@@ -96,7 +104,7 @@ def faults_of(configs: Sequence[RunConfig], parts: Parts) -> list[str]:
 
 def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
     for part in (
-        lambda: located(config.model["_target_"]).check(config.model["path"], config.model.get("variant")),
+        lambda: parts.build(config.model).check(),
         lambda: parts.build(config.dataset).check(config.image),
         lambda: _check_concept(config, parts),
         lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
@@ -201,7 +209,8 @@ def _flattened(node: Any, key: str = "") -> dict[str, Any]:
 def closing_row(config: RunConfig, refused: Mapping[str, str]) -> dict[str, Any]:
     """The run's line in the table that ends a session."""
     folder = RunFolder(Path(str(config.folder)))
-    about = {"folder": config.folder, "image": config.image, "init": config.init.name, "seed": config.seed}
+    about: dict[str, Any] = {"folder": config.folder, "image": config.image, "init": config.init.name}
+    about |= {"seed": config.seed, "settings": config.settings.split(", ") if config.settings else []}
     if str(config.folder) in refused:
         return {**about, "status": "not begun"}
     try:
@@ -211,4 +220,4 @@ def closing_row(config: RunConfig, refused: Mapping[str, str]) -> dict[str, Any]
         log.error("%s", error)
         return {**about, "status": "damaged"}
     ends = {"first": curve[0], "final": curve[-1]} if curve else {}
-    return {**about, **summary, **ends}
+    return {**summary, **about, **ends}

@@ -22,7 +22,7 @@ from mti.isolation import isolated
 from mti.parts import Parts
 from mti.plan import PlannedRun
 from mti.tokens import prompt_ids
-from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept
+from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
 
 log = logging.getLogger("mti")
 
@@ -76,13 +76,22 @@ class Preparation:
         if question not in self._texts:
             self._texts[question] = initializer(concept, self._tokenize)
         text = self._texts[question]
-        ids = self.model.token_ids(text.text)
+        ids = self._token_ids(text)
         for prompt in config.prompts:
             prompt_ids(self.model, prompt, ids)
         shown = replace(text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures})
         run.folder.write_text(shown, self.model.token_names(ids))
         log.info("%s: %r, tokens: %d (%s)", config.title, text.text, len(ids), text.source)
         return concept, text
+
+    def _token_ids(self, text: InitialText) -> list[int]:
+        """The tokens of the initial text; where it brings embeddings of its own, a `*` for each."""
+        if text.embeddings is None:
+            return self.model.token_ids(text.text)
+        width, wanted = text.embeddings.shape[1], self.model.embedding.shape[1]
+        if width != wanted:
+            raise UserError(f"{text.raw} has tokens of width {width}, {self.model.name} takes {wanted}: give another")
+        return self.model.token_ids("*") * len(text.embeddings)
 
     def _tokenize(self, text: str) -> list[str]:
         return self.model.token_names(self.model.token_ids(text))
@@ -102,9 +111,10 @@ class Preparation:
         run = Run(
             concept.name,
             config.seed,
-            self.model.token_ids(text.text),
+            self._token_ids(text),
             self._posteriors[id(concept), flip],
             config.training,
+            text.embeddings,
         )
         mask = mask_of(concept, references)
         another = self.parts.build(config.dataset).caption_of_another(config.image)

@@ -7,9 +7,10 @@ plan, prepare, train and close, each in the file of that name.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, open_dict
 from mti.command_line import command
 from mti.errors import UserError
 from mti.schema import RunConfig, checked, groups, raise_together
+from mti.typed import part
 
 log = logging.getLogger("mti")
 
@@ -51,22 +53,55 @@ def configured(config: DictConfig, about: Any) -> tuple[RunConfig | None, list[s
     return (placed(found) if found else None), faults
 
 
-def start(runs: Sequence[tuple[RunConfig | None, list[str]]], executor: Executor | None = None) -> None:
-    """Train all runs; ends the process with 1 if one of them failed, and as a shell would if it was told to stop."""
+def start(
+    runs: Sequence[tuple[RunConfig | None, list[str]]],
+    executor_node: Mapping[str, Any] | None = None,
+    worst: float = math.inf,
+) -> list[float | None]:
+    """Train all runs; ends the process with 1 if one of them failed, and as a shell would if it was told to stop.
+
+    Gives what each run is worth to Hydra's sweeper, `worst` if it failed; None if there is no `sweep.objective`.
+
+    Raises:
+        UserError: all that is wrong with the configurations, a line each.
+    """
+    from mti.objective import objective
     from mti.parts import Parts
-    from mti.plan import faults_of
     from mti.termination import TERMINATION, Terminated
 
-    parts, configs = Parts(), [config for config, _ in runs if config]
-    raise_together([*(fault for _, faults in runs for fault in faults), *faults_of(configs, parts)])
+    parts, faults = Parts(), list[str]()
+    node = part(executor_node, "hydra.launcher.executor", faults) if executor_node else None
+    configs = ready(runs, parts, faults)
+    executor = parts.build(node) if node else None
     try:
         with TERMINATION.handled():
-            good = run_all(configs, parts, executor)
+            good = run_all(configs, parts, None if getattr(executor, "here", False) else executor)
     except Terminated as stopped:
         print("mti: stopped; the same command goes on from the last checkpoints", file=sys.stderr)
         sys.exit(stopped.exit_code)
-    if not good:
-        sys.exit(1)
+    if not any(config.sweep.objective for config in configs):
+        return [None] * len(configs) if good else sys.exit(1)
+    return [objective(config, worst) for config in configs]
+
+
+def ready(
+    runs: Sequence[tuple[RunConfig | None, list[str]]], parts: Any, faults: Sequence[str] = ()
+) -> list[RunConfig]:
+    """The configurations of runs that can be begun; what they lack is fetched if they say so.
+
+    Raises:
+        UserError: all that is wrong with them, and the faults of before, a line each.
+    """
+    from mti.download import fetch, missing, needed_by
+    from mti.plan import faults_of
+
+    configs = [config for config, _ in runs if config]
+    faults = [*(fault for _, found in runs for fault in found), *faults]
+    needs = [need for config in configs for need in needed_by(config, parts)]
+    if not faults and any(config.download for config in configs):
+        fetch(needs)
+    raise_together([*faults, *filter(None, [missing(needs)]), *faults_of(configs, parts)])
+    return configs
 
 
 def run_all(configs: Sequence[RunConfig], parts: Any, executor: Executor | None = None) -> bool:
@@ -113,7 +148,7 @@ def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
             config = members[0].config
             log.info("loading %s", config.model.get("name", "the model"))
             try:
-                model = parts.build(config.model).to(device_of(config.trainer))
+                model = parts.build(config.model).load().to(device_of(config.trainer))
             except UserError as mistake:
                 for run in members:
                     fail(run, str(mistake))

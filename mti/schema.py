@@ -76,6 +76,15 @@ class Trainer:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """What a job of a multirun tells Hydra's sweeper, such as Optuna's."""
+
+    objective: str | None = None
+    step: Annotated[int | None, AtLeast(0)] = None
+    level: float | None = None
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What the results are filed under."""
 
@@ -90,6 +99,7 @@ class Init:
     initializer: Part
     source: Literal["model", "recorded"] = "model"
     text: str | None = None
+    path: str | None = None
     background: Literal["white", "kept"] = "white"
     margin: Annotated[float, Between(0, 10)] = 0.1
     click: Literal["recorded"] | Points | None = None
@@ -116,6 +126,7 @@ class RunConfig:
     evaluation: Annotated[Evaluation, SHARED]
     personalization: Annotated[Personalization, SHARED]
     experiment: Experiment
+    sweep: Annotated[Sweep, INCIDENTAL] = field(default_factory=Sweep)
     seed: int = 0
     click: Literal["recorded"] | Points | None = "recorded"
     outside: Points | None = None
@@ -123,6 +134,7 @@ class RunConfig:
     crop: Literal["centre", "thing", "pad"] | None = None
     output_dir: Annotated[str, INCIDENTAL] = "outputs"
     folder: Annotated[str | None, INCIDENTAL] = None
+    download: Annotated[bool, INCIDENTAL] = False
     settings: Annotated[str, INCIDENTAL] = ""  # what it is told from its likes by, beside image, init and seed
     choices: Annotated[dict[str, Any], INCIDENTAL] = field(default_factory=dict)  # of the config groups
     overrides: Annotated[list[str], INCIDENTAL] = field(default_factory=list)
@@ -227,10 +239,12 @@ def meant(config: RunConfig) -> Iterator[str]:
 
 def together(configs: Sequence[RunConfig]) -> Iterator[str]:
     """What makes no sense in a whole list of runs."""
-    texts = {config.init.text for config in configs if config.init.text is not None}
-    if texts and not any(config.init.name == "text" for config in configs):
-        names = ", ".join(dict.fromkeys(config.init.name for config in configs))
-        yield f"init.text={written(texts.pop())}: init={names} takes no text; choose init=text, or leave it out"
+    names = list(dict.fromkeys(config.init.name for config in configs))
+    for key, owner in (("text", "text"), ("path", "tokens")):
+        given = [value for config in configs if (value := getattr(config.init, key)) is not None]
+        if given and owner not in names:
+            told = f"init.{key}={written(given[0])}: init={', '.join(names)} takes no {key}"
+            yield f"{told}; choose init={owner}, or leave it out"
 
 
 def plain(config: Any) -> dict[str, Any]:

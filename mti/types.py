@@ -55,6 +55,7 @@ class InitialText:
     raw: str  # as it came, before it was cleaned
     details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
     pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # kept beside it: "mask", "crop", "overlay"
+    embeddings: Float[Tensor, "num_vectors width"] | None = None  # to start from, instead of the text's own
 
 
 @runtime_checkable
@@ -138,6 +139,9 @@ class LatentDiffusion(Protocol):
 
     Everything that goes in and comes out is fp32, whatever the precision inside. No parameter
     requires a gradient; gradients flow through `encode_text` to `embeddings` and through `denoise` to `text`.
+
+    The conditioning is opaque: what `encode_text` gives and `denoise` takes, an entry for each prompt. A model of
+    two text encoders has both embeddings of a token in one row, one behind the other.
     """
 
     name: str
@@ -150,11 +154,6 @@ class LatentDiffusion(Protocol):
     embedding: Float[Tensor, "vocabulary width"]  # the frozen embedding table
     scheduler_config: Mapping[str, Any]  # of the diffusers scheduler the model was trained with
     device: torch.device
-
-    @staticmethod
-    def check(path: str, variant: str | None = None) -> None:
-        """Raise a `UserError` for what can be known of a path without loading anything or asking a network."""
-        ...
 
     def to(self, device: torch.device) -> LatentDiffusion:
         """Move everything to a device."""
@@ -182,7 +181,7 @@ class LatentDiffusion(Protocol):
 
     def encode_text(
         self, ids: Int[Tensor, "batch context"], embeddings: Float[Tensor, "num_vectors width"]
-    ) -> Float[Tensor, "batch context channels"]:
+    ) -> Float[Tensor, "batch lines channels"]:
         """c_θ: padded prompts to conditioning. The id `len(embedding) + i` stands for `embeddings[i]`."""
         ...
 
@@ -190,7 +189,7 @@ class LatentDiffusion(Protocol):
         self,
         noisy: Float[Tensor, "batch channels h w"],
         timesteps: Int[Tensor, " batch"],
-        text: Float[Tensor, "batch context text_channels"],
+        text: Float[Tensor, "batch lines text_channels"],
     ) -> Float[Tensor, "batch channels h w"]:
         """The U-Net's prediction, of ε or of v as `prediction_type` says."""
         ...

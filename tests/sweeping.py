@@ -28,6 +28,7 @@ def composed(*overrides: str) -> DictConfig:
         config = compose("run", list(overrides))
     OmegaConf.set_struct(config, False)
     config.overrides = list(overrides)
+    config.choices = {"model": "pocket"}
     return config
 
 

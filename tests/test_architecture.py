@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "ranges", "templates", "types"},  # shared types
     {"typed", "files", "images", "library_logging", "usage", "weights", "downloads", "memory"},  # leaf helpers
-    {"schema", "concepts", "parts", "exports", "isolation", "termination", "figures"},
+    {"schema", "concepts", "embeddings", "parts", "exports", "isolation", "termination", "figures"},
     {
         "tokens",
         "loss",
@@ -21,14 +21,24 @@ LAYERS = (
         "outputs",
         "loggers",
     },  # the method
-    {"record", "close", "callbacks", "plan", "prepare", "train", "executors", "command_line"},  # planning and training
-    {"run", "generate"},  # the entries
+    {
+        "record",
+        "objective",
+        "close",
+        "callbacks",
+        "plan",
+        "prepare",
+        "train",
+        "executors",
+        "command_line",
+    },  # planning and training
+    {"run", "generate", "download", "export"},  # the entries
     {"library", "cli", "completion"},  # the ways in
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 ROOMS = {"models", "initializers", "perception", "metrics", "datasets"}
 REPORT = {"report", "reporting", "dashboard"}
-BELOW = LAYERS[0] | LAYERS[1] | {"concepts"}
+BELOW = LAYERS[0] | LAYERS[1] | {"concepts", "embeddings"}
 
 
 def imported(path: Path) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mti.dashboard import INITIALIZER, PANELS, workspace
+from mti.dashboard import INITIALIZER, PANELS, main, workspace
 from mti.reporting.style import INITIALIZERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20")  # of wandb-workspaces itself
@@ -122,3 +122,24 @@ def test_without_an_account_there_is_one_clear_line(tmp_path, monkeypatch):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("mti: W&B has not taken the workspace (")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [""],
+        ["some one"],
+        ["someone", "--project", "a/b"],
+        ["someone", "--project", " "],
+        ["someone", "--experiment", ""],
+        ["someone", "--name", "a\x1b[31m"],
+        ["someone", "--name", "🫖"],
+    ],
+)
+def test_a_name_that_is_none_for_wandb_is_told_in_a_line_before_anything_is_asked(monkeypatch, capsys, given):
+    monkeypatch.setattr(sys, "argv", ["dashboard", *given])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mti: ")
+    assert ": expected " in line

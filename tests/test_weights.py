@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -9,7 +8,18 @@ import torch
 import mti
 from mti import weights
 from mti.types import UserError
-from mti.weights import NETWORK, WITH_PREPROCESSING, checkpoint, model_folder, weights_path
+from mti.weights import (
+    NETWORK,
+    WITH_PREPROCESSING,
+    FilesMissing,
+    ModelFiles,
+    checkpoint,
+    file_need,
+    hub_need,
+    model_folder,
+    read_pickle,
+    weights_path,
+)
 
 URL = "https://example.org/net-0123abcd.pth"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -46,26 +56,6 @@ def snapshot(cache):
     return whole(model / "snapshots" / COMMIT)
 
 
-@pytest.fixture
-def hub(monkeypatch, cache):
-    """A hub that has `files` of any model, and what it was asked to download."""
-    calls = SimpleNamespace(files=[], patterns=[])
-
-    class Api:
-        def model_info(self, path, revision, timeout):
-            return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in calls.files])
-
-    def download(path, revision, allow_patterns, local_files_only=False):
-        if local_files_only:
-            raise FileNotFoundError
-        calls.patterns.append(allow_patterns)
-        return str(cache)
-
-    monkeypatch.setattr(weights, "HfApi", Api)
-    monkeypatch.setattr(weights, "snapshot_download", download)
-    return calls
-
-
 def test_the_prefix_leads_into_the_package():
     assert weights_path("pocket:captioner") == Path(mti.__file__).parent / "pocket" / "weights" / "captioner"
     assert model_folder("pocket:captioner", NETWORK) == weights_path("pocket:captioner")
@@ -78,7 +68,9 @@ def test_other_paths_stay():
 
 def test_a_checkpoint_is_where_torch_keeps_it(torch_home):
     file = torch_home / "hub" / "checkpoints" / "net-0123abcd.pth"
-    with pytest.raises(UserError, match=rf"^the net: not found at {file}; .*load_state_dict_from_url\('{URL}'"):
+    with pytest.raises(
+        UserError, match=rf"^the net: not found at {file}; get it with .*mti\.download.*, or from {URL}$"
+    ):
         checkpoint(URL, "the net")
     file.parent.mkdir(parents=True)
     file.touch()
@@ -116,10 +108,11 @@ def test_a_folder_lacks_the_parts_that_its_index_names(tmp_path):
         model_folder(str(tmp_path), NETWORK)
 
 
-def test_without_download_a_hub_name_is_looked_for_in_the_cache_alone(cache, monkeypatch):
-    monkeypatch.setattr(weights, "_downloaded", None)
+def test_a_hub_name_is_looked_for_in_the_cache_alone(cache, monkeypatch):
+    monkeypatch.setattr(weights, "fetch_from_hub", None)
     with pytest.raises(
-        UserError, match=rf"^the net: someone/net is no folder, and not in the cache {cache}; get it with"
+        UserError,
+        match=rf"^the net: someone/net is no folder, and not in the cache {cache}; get it with .*mti\.download",
     ):
         model_folder("someone/net", WITH_PREPROCESSING, "the net: ")
     there = snapshot(cache)
@@ -128,46 +121,68 @@ def test_without_download_a_hub_name_is_looked_for_in_the_cache_alone(cache, mon
 
 def test_a_half_downloaded_model_says_what_it_lacks(cache):
     (snapshot(cache) / "model.safetensors").unlink()
-    with pytest.raises(
-        UserError, match=rf"{COMMIT} lacks model.safetensors or pytorch_model.bin; get it with `hf download s"
-    ):
+    with pytest.raises(UserError, match=rf"{COMMIT} lacks model.safetensors or pytorch_model.bin; get it with"):
         model_folder("someone/net", WITH_PREPROCESSING)
 
 
-def test_what_is_whole_in_the_cache_is_not_asked_for_though_the_hub_has_more(cache, monkeypatch):
-    """The hub's client keeps a list of what the hub has, and by itself wants all of it."""
-    monkeypatch.setattr(weights, "_downloaded", None)
+def test_what_is_whole_in_the_cache_is_not_asked_for(cache, monkeypatch):
+    monkeypatch.setattr(weights, "fetch_from_hub", None)
     there = snapshot(cache)
-    files = {name: {"size": 1, "blob_id": "x"} for name in (*FILES, "tf_model.h5")}
-    (there.parents[1] / "trees").mkdir()
-    (there.parents[1] / "trees" / f"{COMMIT}.json").write_text(json.dumps({"format_version": 1, "files": files}))
     assert model_folder("someone/net", WITH_PREPROCESSING, download=True) == there
 
 
-def test_the_first_choice_of_weights_is_downloaded_with_what_belongs_to_it(hub, cache):
-    hub.files = ["config.json", "pytorch_model.bin", "model.safetensors", "tf_model.h5"]
-    assert model_folder("someone/net", NETWORK, download=True) == cache
-    hub.files.remove("model.safetensors")
-    model_folder("someone/net", NETWORK, download=True)
-    assert hub.patterns == [
-        ["*.json", "*.txt", "*.model", "config.json", choice] for choice in ("*.safetensors", "*.bin")
+def test_of_what_a_repository_has_the_first_choice_is_read_with_what_belongs_to_it():
+    names = ["config.json", "pytorch_model.bin", "model.safetensors", "tf_model.h5", "vocab.txt", "onnx/config.json"]
+    assert NETWORK.chosen(names) == ["config.json", "model.safetensors", "vocab.txt"]
+    names.remove("model.safetensors")
+    assert NETWORK.chosen(names) == ["config.json", "pytorch_model.bin", "vocab.txt"]
+    with pytest.raises(FilesMissing, match=r"preprocessor_config\.json or processor_config\.json"):
+        WITH_PREPROCESSING.chosen(names)
+
+
+def test_an_index_brings_its_shards_along():
+    files = ModelFiles("a", (("unet/a.safetensors", "unet/a.safetensors.index.json", "unet/a.bin"),))
+    shards = [f"unet/a-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    assert files.chosen(["unet/a.safetensors.index.json", *shards, "unet/b.safetensors"]) == [
+        *shards,
+        "unet/a.safetensors.index.json",
     ]
 
 
-def test_nothing_is_downloaded_of_a_model_that_lacks_a_file(hub):
-    hub.files = ["config.json", "model.safetensors"]
-    with pytest.raises(UserError, match=r"the hub has no preprocessor_config.json or processor_config.json of it; "):
-        model_folder("someone/net", WITH_PREPROCESSING, download=True)
-    assert hub.patterns == []
-
-
-@pytest.mark.parametrize("name", ["someone/net", "/no/such/folder"])
-def test_what_cannot_be_had_is_one_line_with_the_way_out(cache, name):
-    with pytest.raises(UserError, match=rf"^{name} is no folder.*hf download {name}") as error:
-        model_folder(name, NETWORK, download=True)
+def test_what_cannot_be_had_is_one_line_with_the_way_out(cache):
+    with pytest.raises(UserError, match=r"^net: someone/net cannot be downloaded: the hub cannot be reached") as error:
+        model_folder("someone/net", NETWORK, "net: ", download=True)
     assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"^/no/such/folder is no folder, and no name on the hub; give"):
+        model_folder("/no/such/folder", NETWORK, download=True)
 
 
-def test_the_command_names_the_revision(cache):
-    with pytest.raises(UserError, match=r"`hf download someone/net --revision v2 --exclude"):
-        model_folder("someone/net", NETWORK, revision="v2")
+def test_a_checkpoint_is_a_need_with_its_hash(torch_home):
+    (need,) = file_need("the net", URL)
+    assert (need.place, need.is_local) == (torch_home / "hub" / "checkpoints" / "net-0123abcd.pth", False)
+    assert need.fetch.args == (URL, need.place, "0123abcd")
+    need.place.parent.mkdir(parents=True)
+    need.place.touch()
+    (need,) = file_need("the net", URL)
+    assert need.is_local
+
+
+def test_needs_know_their_size():
+    (need,) = hub_need("CLIP", "openai/clip-vit-base-patch32", NETWORK)
+    assert str(need) == "CLIP (0.61 GB) from openai/clip-vit-base-patch32"
+    assert hub_need("the captioner", "pocket:captioner", NETWORK) == []
+    (need,) = file_need("the segmenter", "https://x.org/sam_vit_b_01ec64.pth", "/tmp/sam.pth", "0" * 64)
+    assert need.size == 0.38
+
+
+def test_a_pickle_gives_tensors_and_runs_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    torch.save({"a": torch.ones(2)}, tmp_path / "good.bin")
+    torch.save({"a": Evil()}, tmp_path / "evil.bin")
+    assert read_pickle(tmp_path / "good.bin")["a"].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="holds more than weights"):
+        read_pickle(tmp_path / "evil.bin")
+    assert not (tmp_path / "ran").exists()

@@ -28,8 +28,8 @@ from mti.inversion import Run, TextualInversion
 from mti.library_logging import quiet_lightning
 from mti.memory import fitting
 from mti.models.sd import StableDiffusion
-from mti.templates import OBJECT
-from mti.training import LIGHTNING_SERVICES_OFF, step_numbers
+from mti.schema import Trainer, Training
+from mti.train import lightning_trainer, step_numbers
 from mti.types import Posterior
 from mti.weights import weights_path
 
@@ -78,7 +78,7 @@ def runs_of(model: StableDiffusion, count: int) -> list[Run]:
     for i in range(count):
         name, text = PICTURES[i // len(TEXTS) % len(PICTURES)], TEXTS[i % len(TEXTS)]
         seed = i // (len(TEXTS) * len(PICTURES))
-        made.append(Run(name, seed, model.token_ids(text), OBJECT, [kept[name]], learning_rate=0.005))
+        made.append(Run(name, seed, model.token_ids(text), [kept[name]], Training(batch_size=BATCH)))
     return made
 
 
@@ -87,8 +87,8 @@ def steady(model: StableDiffusion, runs: list[Run], steps: int) -> Seconds:
     clock = Clock()
     accelerator = "gpu" if model.device.type == "cuda" else "cpu"
     with quiet_lightning():
-        trainer = pl.Trainer(accelerator=accelerator, devices=1, callbacks=[clock], **LIGHTNING_SERVICES_OFF)
-        trainer.fit(TextualInversion(model, runs, BATCH), step_numbers(0, steps))
+        trainer = lightning_trainer(Trainer(max_steps=steps, accelerator=accelerator), [clock])
+        trainer.fit(TextualInversion(model, runs), step_numbers(0, steps))
     return pace(clock.ended)
 
 
@@ -261,7 +261,7 @@ def gpu(options: argparse.Namespace, peak_tflops: float) -> dict[str, Any]:
     run = runs_of(model, 1)[0]
 
     def once(count: int) -> None:
-        TextualInversion(model, [run] * count, BATCH).to(device).training_step(0).backward()
+        TextualInversion(model, [run] * count).to(device).training_step(0).backward()
 
     fit, told = fitting(once, options.at_most, device)
     runs = runs_of(model, fit)

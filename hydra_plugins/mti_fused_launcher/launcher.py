@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,6 @@ class FusedLauncher(Launcher):
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        executor = self._executor()
         runs, returns = [], []
         context = Singleton.get_state()
         for number, overrides in enumerate(job_overrides, initial_job_idx):
@@ -45,7 +45,11 @@ class FusedLauncher(Launcher):
             HydraConfig.instance().set_config(config)
             returns.append(JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED))
             runs.append(typed(config.copy()))
-        start(runs, executor)
+        executor: Any = OmegaConf.to_container(self.executor, resolve=True)
+        maximize = "maximize" in str(self.config.hydra.sweeper.get("direction", "")).lower()
+        values = start(runs, executor, worst=-math.inf if maximize else math.inf)
+        for job, value in zip(returns, values, strict=True):
+            job.return_value = value
         Singleton.set_state(context)
         return returns
 
@@ -58,15 +62,3 @@ class FusedLauncher(Launcher):
             return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         except COMPOSING as error:
             raise UserError("\n".join(composition_faults(overrides, "run", error))) from error
-
-    def _executor(self) -> Any:
-        """What trains the runs; None if it is this process."""
-        from mti.parts import Parts
-        from mti.schema import raise_together
-        from mti.typed import part
-
-        faults: list[str] = []
-        node = part(OmegaConf.to_container(self.executor, resolve=True), "hydra.launcher.executor", faults)
-        raise_together(faults)
-        executor = Parts().build(node or {})
-        return None if getattr(executor, "here", False) else executor

@@ -101,9 +101,11 @@ def _move_logs(old: Any, new: Any) -> None:
 def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print how the runs ended, a line each; narrow terminals get fewer columns.
 
-    A row has `image`, `init`, `text`, `seed`, `first` and `final` (the evaluation loss before and after
-    training), `steps`, `seconds`, `status` and `folder`. What is None or missing is shown as a dash.
+    A row has `image`, `init`, `text`, `seed`, `settings` (a list, of which is shown what not all runs have), `first`
+    and `final` (the evaluation loss before and after training), `steps`, `seconds`, `status` and `folder`. What is
+    None or missing is shown as a dash.
     """
+    own = _differing([row.get("settings", []) for row in rows])
     console = Console()
     if not console.is_terminal:
         console.width = 1000  # a file has no edge to fold at
@@ -114,14 +116,18 @@ def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
     table.add_column("init", no_wrap=True)
     if wide:
         table.add_column("text", no_wrap=True, max_width=min(console.width // 6, 40))
-    for name in ("seed", "first", "final", "steps", "seconds"):
+    table.add_column("seed", no_wrap=True, justify="right")
+    if any(own):
+        table.add_column("settings", overflow="fold")
+    for name in ("first", "final", "steps", "seconds"):
         table.add_column(name, no_wrap=True, justify="right")
     table.add_column("status", min_width=8)
     if wide:
         table.add_column("folder", overflow="fold")
-    for row in rows:
+    for row, settings in zip(rows, own, strict=True):
         shown = {
             **row,
+            "settings": ", ".join(settings),
             "first": _cell(row.get("first"), ".4f"),
             "final": _cell(row.get("final"), ".4f"),
             "seconds": _cell(row.get("seconds"), ".0f"),
@@ -131,6 +137,11 @@ def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
         cells = [shown.get(str(column.header)) for column in table.columns]
         table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in cells))
     console.print(table)
+
+
+def _differing(lists: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Of each list, what is not in all of them."""
+    return [[one for one in ones if not all(one in others for others in lists)] for ones in lists]
 
 
 def _cell(value: Any, form: str = "") -> str:

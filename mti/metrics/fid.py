@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from mti.metrics.base import BaseMetric
 from mti.types import UserError
-from mti.weights import checkpoint
+from mti.weights import Need, checkpoint, file_need
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 EXTRACTOR = "inception-v3-compat"
@@ -69,6 +69,10 @@ class FID(BaseMetric):
                 "FID needs the package torch-fidelity, which is not installed: `pip install torch-fidelity`"
             )
         self._options()
+
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return file_need("torch-fidelity's Inception-v3", URL, self.weights) if self.extractor == EXTRACTOR else []
 
     def __call__(
         self,

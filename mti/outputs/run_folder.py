@@ -20,7 +20,6 @@ summary.json              written last of all: how the run ended
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,19 +49,6 @@ from mti.outputs.plain_data import LEVELS, TEXT, read_shaped, read_yaml
 from mti.types import InitialText
 
 INPUT_SIZE = 512  # pixels
-
-log = logging.getLogger("mti")
-
-
-def run_folders(root: Path) -> list[RunFolder]:
-    """All run folders at or below a folder, in the order of their paths. What may not be read is logged."""
-    found = []
-    for place, inner, files in os.walk(root, onerror=lambda error: log.warning("left out: %s", error)):
-        inner.sort()
-        if "config.yaml" in files:
-            found.append(RunFolder(Path(place)))
-            inner.clear()  # loggers keep files of the same name further in
-    return found
 
 
 class RunFolder:

@@ -12,7 +12,7 @@ from mti.library_logging import quiet_transformers
 from mti.perception.loaded import LoadedOnce
 from mti.ranges import AtLeast
 from mti.types import Guess
-from mti.weights import NETWORK, model_folder
+from mti.weights import NETWORK, Need, hub_need, model_folder
 
 
 class Network(NamedTuple):
@@ -27,7 +27,7 @@ class TransformersCaptioner(LoadedOnce[Network]):
 
     Captions are found by beam search, without sampling, and scored by their mean log-probability per
     token. `prompt` is what the model is asked, or how its sentence begins; it is not part of the caption.
-    The weights are loaded, or downloaded, when the first picture is shown, and kept until `release`.
+    The weights are loaded when the first picture is shown, and kept until `release`.
     """
 
     def __init__(
@@ -69,9 +69,13 @@ class TransformersCaptioner(LoadedOnce[Network]):
             inputs |= {name: inputs[name][:, :-1] for name in ("input_ids", "attention_mask")}
         return inputs
 
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return hub_need("the captioner", self.name, NETWORK)
+
     def load(self) -> Network:
-        """The captioner, downloaded if need be. `UserError` if it cannot be had."""
-        folder = model_folder(self.name, NETWORK, download=True)
+        """The captioner. `UserError` if it cannot be had."""
+        folder = model_folder(self.name, NETWORK)
         with quiet_transformers():
             model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
             return Network(model.eval(), AutoProcessor.from_pretrained(folder))

@@ -16,7 +16,7 @@ from mti.library_logging import quiet_timm
 from mti.perception.loaded import LoadedOnce
 from mti.ranges import AtLeast
 from mti.types import Guess, UserError
-from mti.weights import NETWORK, model_folder
+from mti.weights import NETWORK, Need, hub_need, model_folder
 
 
 class Network(NamedTuple):
@@ -30,8 +30,8 @@ class Network(NamedTuple):
 class TimmClassifier(LoadedOnce[Network]):
     """A timm classifier: its name, `pocket:NAME`, or a folder with `config.json` and weights.
 
-    Gives the `top` most probable labels with their softmax probabilities. The weights are loaded, or
-    downloaded, when the first picture is shown, and kept until `release`.
+    Gives the `top` most probable labels with their softmax probabilities. The weights are loaded when
+    the first picture is shown, and kept until `release`.
     """
 
     def __init__(self, path: str, top: Annotated[int, AtLeast(1)] = 5) -> None:
@@ -49,10 +49,19 @@ class TimmClassifier(LoadedOnce[Network]):
             for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
-    def load(self) -> Network:
-        """The classifier, downloaded if need be. `UserError` if it cannot be had."""
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return hub_need("the classifier", self._path, NETWORK)
+
+    @property
+    def _path(self) -> str:
+        """The hub's name of one of timm's, or what was given."""
         known = timm.get_pretrained_cfg(self.name, allow_unregistered=True)
-        folder = model_folder((known and known.hf_hub_id) or self.name, NETWORK, download=True)
+        return (known and known.hf_hub_id) or self.name
+
+    def load(self) -> Network:
+        """The classifier. `UserError` if it cannot be had."""
+        folder = model_folder(self._path, NETWORK)
         with quiet_timm():
             model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         transform: Any = create_transform(**resolve_data_config(model=model), is_training=False)

@@ -24,7 +24,7 @@ from mti.perception.clean import clean
 from mti.perception.loaded import LoadedOnce
 from mti.ranges import INCIDENTAL, Above, AtLeast
 from mti.types import UserError
-from mti.weights import NETWORK, model_folder
+from mti.weights import NETWORK, Need, hub_need, model_folder
 
 OPENAI = "https://api.openai.com/v1"
 LARGEST_ANSWER = 2**20  # bytes
@@ -182,7 +182,7 @@ class Network(NamedTuple):
 class LocalRefiner(LoadedOnce[Network], Refiner):
     """A causal language model of transformers: its hub name, or a folder; decoded greedily, on the CPU.
 
-    It is loaded, or downloaded, when it is first asked, and kept until `release`.
+    It is loaded when it is first asked, and kept until `release`.
     """
 
     def __init__(
@@ -212,9 +212,13 @@ class LocalRefiner(LoadedOnce[Network], Refiner):
             ids = model.generate(**inputs, max_new_tokens=4 * self.length, do_sample=False)
         return tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return hub_need("the refiner", self.name, NETWORK)
+
     def load(self) -> Network:
-        """The model, downloaded if need be. `UserError` if it cannot be had."""
-        folder = model_folder(self.name, NETWORK, download=True)
+        """The model. `UserError` if it cannot be had."""
+        folder = model_folder(self.name, NETWORK)
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             return Network(AutoModelForCausalLM.from_pretrained(folder).eval(), tokenizer)

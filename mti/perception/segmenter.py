@@ -26,7 +26,7 @@ from mti.downloads import fetch
 from mti.perception.loaded import LoadedOnce
 from mti.ranges import INCIDENTAL
 from mti.types import UserError
-from mti.weights import weights_path
+from mti.weights import Need, file_need, weights_path
 
 LARGEST = 2048  # pixels of the longer side; Segment Anything itself looks at 1024
 LONGEST = 2  # times as long as it is wide: what the model is shown of a picture
@@ -94,6 +94,10 @@ class SamSegmenter(LoadedOnce[Sam]):
         whole = Image.new("1", picture.size)
         whole.paste(Image.fromarray(masks[chosen]).resize(part.size, Image.Resampling.NEAREST), window)
         return Segment(np.asarray(whole), float(scores[chosen]))
+
+    def wanted(self) -> list[Need]:
+        """The checkpoint, if there is an address to download it from."""
+        return file_need("the segmenter", self.url, self.name, self.sha256) if self.url else []
 
     def load(self) -> Sam:
         """The model, downloaded if need be."""

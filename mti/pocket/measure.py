@@ -21,6 +21,7 @@ from mti.perception.classifier import TimmClassifier
 from mti.pocket import world
 from mti.pocket.drawings import TEST_SEED
 from mti.pocket.stage import DEVICE, arguments
+from mti.schema import Evaluation
 
 COUNT = 500
 SHEET = 60
@@ -52,9 +53,7 @@ def main() -> None:
         initial_latents(0, "measure", COUNT, model.latent_shape),
         ids_of(model, prompts, [], COUNT),
         torch.zeros(0, model.embedding.shape[1], device=DEVICE),
-        num_inference_steps=options.steps,
-        guidance_scale=4.0,
-        batch_size=100,
+        Evaluation(num_inference_steps=options.steps, batch_size=100),
     )
     images = [to_pil(picture) for picture in pictures]
     classifier = TimmClassifier(str(options.weights / "classifier"), top=1)

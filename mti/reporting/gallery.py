@@ -70,8 +70,8 @@ def _figures(collection: Collection) -> Iterator[Drawn]:
             found = {name: steps_to(loss, name, one) for name, one in base.items()}
             plot = partial(plots.steps_to_baseline, found, int(loss.steps[-1]), plots.common(base))
             heading = f"Steps to the loss of {plots.common(base)}"
-            name = "steps_to_baseline"
-            yield Drawn(name, heading, CAPTIONS[name], partial(_in, plot), name)
+            name, key = safe_name(f"steps_to_{plots.common(base)}", 80), "steps_to_baseline"
+            yield Drawn(name, heading, CAPTIONS[key], partial(_in, plot), key)
     for name, one in measured.items():
         if name.startswith("eval/") and name != "eval/mse":
             about = describe(name, collection.chosen)

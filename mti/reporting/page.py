@@ -29,6 +29,7 @@ from mti.reporting.statistics import FEWEST
 from mti.reporting.tables import Interval, Table, Value, text
 
 HERE = Path(__file__).parent
+LONGEST_LEAD = 120  # characters of the series' names in the line below the title
 DARK = {
     **{"#6b7280": "#9ca3af", "#1d4ed8": "#60a5fa", "#d97706": "#f59e0b", "#dc2626": "#f87171"},
     **{"#059669": "#34d399", "#7c3aed": "#a78bfa", "#db2777": "#f472b6", "#0891b2": "#22d3ee"},
@@ -92,7 +93,7 @@ def page(
                 "charts": list(enumerate(mine, len(panels))),
                 "small": any(chart.size == "small" for chart in mine),
                 "sheet": one.sheet and _sheet(one.sheet, number),
-                "tables": [own.pop(name) for name in AFTER.get(one.name, ()) if name in own],
+                "tables": [own.pop(name) for name in AFTER.get(one.charts, ()) if name in own],
             }
         )
         panels += mine
@@ -122,15 +123,17 @@ def page(
 
 
 FORMS = ((".png", "PNG"), (".pdf", "PDF, 6.9 in"), ("-column.pdf", "PDF, 3.3 in"))
-AFTER = {"loss": ("results", "paired", "calibration"), "steps_to_baseline": ("steps_to_baseline",)}
+AFTER = {"eval/mse": ("results", "paired", "calibration"), "steps_to_baseline": ("steps_to_baseline",)}
 """The tables that stand below a figure; the others stand at the end."""
 
 
 def lead(found: Mapping[str, Any]) -> str:
     """What was run, in a line."""
-    pictures, seeds = len(found["pictures"]), len(found["seeds"])
+    pictures, seeds, names = len(found["pictures"]), len(found["seeds"]), ", ".join(found["series"])
+    if len(names) > LONGEST_LEAD:
+        names = f"{len(found['series']):,} series"
     return (
-        f"{', '.join(found['series'])} · model {found['model']} · {pictures:,} picture{'s' * (pictures != 1)} · "
+        f"{names} · model {found['model']} · {pictures:,} picture{'s' * (pictures != 1)} · "
         f"{seeds} seed{'s' * (seeds != 1)} · {found['steps']:,} steps"
     )
 

@@ -43,7 +43,9 @@ def loss(
     curves(fixed, evaluation, levels)
     fixed.set(title="Evaluation loss (fixed noise)", xlabel="step")
     differences(against, evaluation, baselines)
-    against.set(title=f"Evaluation loss: difference to {common(baselines)}", xlabel="step", ylabel="LDM MSE")
+    against.set(
+        title=f"Evaluation loss: difference to {style.brief(common(baselines), 16)}", xlabel="step", ylabel="LDM MSE"
+    )
     _paper(published)
     _key_if_long(figure, list(evaluation.values))
     return figure
@@ -53,7 +55,8 @@ def metric(measured: Measured, about: Metric, levels: Levels, width: float = PAG
     """Figures 4 and 5: a metric against steps and, picture by picture, at the end."""
     figure, (left, right) = style.panels(2, width, 2.5)
     curves(left, measured, levels)
-    left.set(title=f"{about.label}, {about.good}" if about.good else about.label, xlabel="step", ylabel=about.unit)
+    name = style.brief(about.label)
+    left.set(title=f"{name}, {about.good}" if about.good else name, xlabel="step", ylabel=style.brief(about.unit))
     _at_the_end(right, measured)
     right.set_title(f"After {measured.steps[-1]:,} steps, picture by picture")
     _key_if_long(figure, list(measured.values))
@@ -65,7 +68,7 @@ def ablation(measured: Mapping[str, Measured], width: float = PAGE) -> Figure:
     figure, panels = style.panels(len(measured), width, across=3)
     for axes, (name, one) in zip(panels, measured.items(), strict=True):
         curves(axes, one, {})
-        axes.set(title=name, xlabel="step")
+        axes.set(title=style.brief(name), xlabel="step")
     return figure
 
 
@@ -74,7 +77,7 @@ def steps_to_baseline(found: Mapping[str, Estimate], last: int, base: str, width
     figure, (own, published) = style.panels(2, width, 0.8 + 0.3 * len(found))
     look = style.looks(list(found))
     _times(own, found, look, last)
-    own.set_title(f"Steps to {base}'s loss after {last:,}")
+    own.set_title(f"Steps to {style.brief(base, 16)}'s loss after {last:,}")
     times = {name: Estimate(np.array(at), np.array(np.nan), np.array(np.nan)) for name, at in paper.TIMES.items()}
     _times(published, times, look, paper.STEPS)
     published.set_title(f"In the paper, after {paper.STEPS:,}")
@@ -90,7 +93,7 @@ def per_picture(measured: Measured, pictures: list[str], width: float = PAGE) ->
         row = measured.pictures.index(picture)
         for name, own in means.items():
             axes.plot(measured.steps, own[row], color=look[name].color, linestyle=look[name].dash, linewidth=1.1)
-        axes.set_title(picture, fontsize=7.5, pad=3)
+        axes.set_title(style.brief(picture), fontsize=7.5, pad=3)
         style.step_axis(axes, 2)
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.tick_params(labelsize=6.5)
@@ -254,7 +257,7 @@ def _times(axes: Axes, found: Mapping[str, Estimate], look: Mapping[str, Look], 
         side = "left" if mean < 0.1 * last else "right" if mean > 0.9 * last else "center"
         words = style.step_text(mean)
         axes.annotate(words, (min(mean, last), y), (0, 6), textcoords="offset points", ha=side, size=7)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [style.brief(name) for name in names])
     for tick, name in zip(axes.get_yticklabels(), names, strict=True):
         tick.set_color(look[name].color)
     axes.set(xlim=(-0.03 * last, 1.03 * last), ylim=(-0.5, len(names) - 0.3), xlabel="step")

@@ -29,10 +29,10 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     lines = []
     for name, values in provenance(runs).items():
         if len(values) > 1:
-            known = ", ".join(f"{_brief(value)} ({count} runs)" for value, count in values.items())
+            known = ", ".join(f"{_brief(value)} ({_runs(count)})" for value, count in values.items())
             lines.append(f"the runs differ in {name}: {known}")
         if name == "dirty" and "true" in values:
-            lines.append(f"{values['true']} runs were made from a working tree with changes of its own")
+            lines.append(f"made from a working tree with changes of its own: {_runs(values['true'])}")
     silent = sum(not section(run.record, "environment") for run in runs)
     if 0 < silent < len(runs):
         lines.append(f"{silent} of {len(runs)} runs do not say how they came to be (no record.json)")
@@ -84,6 +84,10 @@ def _flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'s' * (count != 1)}"
 
 
 def _brief(text: str) -> str:

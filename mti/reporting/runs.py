@@ -16,7 +16,7 @@ from mti.reporting.reading import cleaned, plain, section, settings
 from mti.reporting.statistics import Cell
 from mti.types import UserError
 
-LARGEST = 1e100  # a value beyond is no measurement
+LARGEST = 1e30  # a value beyond is no measurement
 LAST_STEP = 10**9
 
 
@@ -137,7 +137,11 @@ def read_run(folder: RunFolder, root: Path) -> Run:
     Raises:
         UserError: the folder's configuration cannot be used.
     """
-    name, found = folder.path / "config.yaml", settings(folder.read_config())
+    name = folder.path / "config.yaml"
+    try:
+        found = settings(folder.read_config())
+    except RecursionError:
+        raise UserError(f"{name} is nested too deeply: it is no run's configuration") from None
     for key in ("image", "init.name", "experiment.name"):
         if not found.get(key, "").strip():
             raise UserError(f"{name} has no {key}: it is no run's configuration")
@@ -150,4 +154,6 @@ def read_run(folder: RunFolder, root: Path) -> Run:
         run.curves  # noqa: B018 - read once, here, where a damaged file is told
     except UserError as error:
         run.damage = plain(str(error))
+    except RecursionError:
+        run.damage = f"{folder.path} has a record that is nested too deeply"
     return run

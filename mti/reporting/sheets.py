@@ -44,7 +44,7 @@ def contact_sheet(collection: Collection) -> Sheet | None:
     rows, chosen = _rows(collection), {}
     for label in collection.compared[:MOST_SERIES]:
         chosen[label] = [collection.finished[label][cell] for cell in rows]
-    steps = _shown([run for runs in chosen.values() for run in runs])
+    steps = _shown(collection, [run for runs in chosen.values() for run in runs])
     if not steps:
         return None
     blocks = {
@@ -148,7 +148,7 @@ def _first(collection: Collection, run: Run, step: int) -> Tile:
 
 def _personalized(collection: Collection, run: Run) -> dict[str, Tile]:
     """The first picture of each personalization prompt, of the latest step that has any."""
-    steps = run.folder.personalized_steps()
+    steps = _read(collection, run, run.folder.personalized_steps)
     found = _read(collection, run, lambda: run.folder.personalization(steps[-1])) if steps else None
     return {plain(prompt): _small(pictures[0]) for prompt, pictures in (found or {}).items() if pictures}
 
@@ -181,9 +181,10 @@ def _starts(blocks: Mapping[str, Mapping[str, Sequence[Tile]]]) -> dict[str, flo
     return starts
 
 
-def _shown(runs: Sequence[Run]) -> list[int]:
-    """The first, the middle and the last of the steps at which all runs kept pictures."""
-    steps = sorted(set.intersection(*(set(run.folder.sampled_steps()) for run in runs)))
+def _shown(collection: Collection, runs: Sequence[Run]) -> list[int]:
+    """The first, the middle and the last of the steps at which all runs kept pictures that kept any."""
+    kept = [set(steps) for run in runs if (steps := _read(collection, run, run.folder.sampled_steps))]
+    steps = sorted(set.intersection(*kept)) if kept else []
     if len(steps) < 3:
         return steps
     middle = min(steps[1:-1], key=lambda step: abs(step - MIDDLE))

@@ -91,6 +91,7 @@ def styled() -> Iterator[None]:
     }
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in letters that no font here has
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # names leave no room: panels touch
         yield
 
 
@@ -113,10 +114,10 @@ def panels(count: int, width: float, height: float = 2.3, across: int = 2) -> tu
 def key(figure: Figure, look: Mapping[str, Look]) -> None:
     """The series' names with their lines, above all panels."""
     handles = [
-        Line2D([], [], color=one.color, linestyle=one.dash, marker=one.marker, label=f" {name}")
+        Line2D([], [], color=one.color, linestyle=one.dash, marker=one.marker, label=f" {brief(name, 60)}")
         for name, one in look.items()
     ]
-    room = figure.get_size_inches()[0] / (0.5 + 0.065 * max(len(name) for name in look))
+    room = figure.get_size_inches()[0] / (0.5 + 0.065 * min(60, max(len(name) for name in look)))
     columns = max(1, min(len(look), int(room)))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, handlelength=3.2)
 
@@ -142,6 +143,11 @@ def number(value: float | int | None, digits: int = 4, sign: str = "") -> str:
     return format(value, form).replace("-", "−")
 
 
+def brief(text: str, longest: int = 28) -> str:
+    """A text's begin, where the whole would take the figure's room."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def label_ends(axes: Axes, ends: Mapping[str, float], color: Mapping[str, str], size: float = 7.5) -> None:
     """Write each line's name to the right of its end, moved apart where they would touch.
 
@@ -155,7 +161,7 @@ def label_ends(axes: Axes, ends: Mapping[str, float], color: Mapping[str, str], 
     places = apart([ends[name] for name in names], gap)
     for name, place in zip(names, places, strict=True):
         where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
-        axes.annotate(name, (1, place), (5, 0), color=color[name], size=size, annotation_clip=False, **where)
+        axes.annotate(brief(name), (1, place), (5, 0), color=color[name], size=size, annotation_clip=False, **where)
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:

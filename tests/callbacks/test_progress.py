@@ -101,3 +101,15 @@ def test_closing_table_fits_a_narrow_terminal(monkeypatch):
     lines = terminal.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert "0.4031" in lines[1]
+
+
+def test_runs_of_a_sweep_over_settings_are_told_apart_by_what_differs(capsys):
+    row = {"image": "teapot", "init": "star", "seed": 0, "folder": "outputs/x/teapot/star/s0", "status": "finished"}
+    rates = [{**row, "settings": ["trainer=cpu", f"training.learning_rate={rate}"]} for rate in (0.1, 0.2)]
+    closing_table(rates)
+    told = capsys.readouterr().out
+    assert "training.learning_rate=0.1" in told
+    assert "training.learning_rate=0.2" in told
+    assert "trainer=cpu" not in told
+    closing_table(rates[:1])
+    assert "settings" not in capsys.readouterr().out

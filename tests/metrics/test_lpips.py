@@ -90,7 +90,7 @@ def test_missing_weights_are_one_line_with_the_way_out(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     place = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
     with pytest.raises(
-        UserError, match=rf"VGG16.* not found at {place}; get it with `python -c .*vgg16-397923af"
+        UserError, match=rf"VGG16.* not found at {place}; get it with `python -m mti.download` .*vgg16-397923af"
     ) as it:
         LPIPS(VGG16()).check()
     assert "\n" not in str(it.value)

@@ -167,7 +167,7 @@ def test_missing_weights_are_one_line_with_the_way_out(embedding, monkeypatch, t
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     name, place = embedding.path, f"the cache {tmp_path}"
     with pytest.raises(
-        UserError, match=f"{name} is no folder, and not in {place}; get it with `hf download {name} "
+        UserError, match=f"{name} is no folder, and not in {place}; get it with `python -m mti.download` "
     ) as error:
         ImageSimilarity(embedding, "x").check()
     assert "\n" not in str(error.value)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from pathlib import Path
@@ -8,18 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL
-from huggingface_hub import constants
-from omegaconf import OmegaConf
 from tiny import tiny_pipeline
 from transformers import CLIPTokenizer
 
-from mti.models.files import pipeline_files
+from mti.models.precision import automatic
 from mti.models.sd import StableDiffusion
 from mti.types import UserError
-from mti.weights import lacking
-
-CONF = Path(__file__).parents[2] / "conf" / "model"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def ids_of(model: StableDiffusion, *prompts: str) -> torch.Tensor:
@@ -31,7 +24,7 @@ def test_sizes_are_those_of_the_pipeline(tiny_sd: StableDiffusion) -> None:
     assert tiny_sd.prediction_type == "epsilon"
     assert tiny_sd.alphas_cumprod.shape == (1000,)
     assert tiny_sd.alphas_cumprod[0] == pytest.approx(1 - 0.00085)
-    assert tiny_sd.embedding.shape == (tiny_sd._text_encoder.config.vocab_size, 32)
+    assert tiny_sd.embedding.shape == (tiny_sd._encoders[0].config.vocab_size, 32)
 
 
 @pytest.mark.parametrize("text", ["", "a photo of a red teapot", "A *  weird, unknown word!"])
@@ -83,7 +76,7 @@ def test_gradients_reach_the_rows_alone(tiny_sd: StableDiffusion) -> None:
     assert embeddings.grad[0].abs().sum() > 0
     assert embeddings.grad[2].abs().sum() > 0
     assert embeddings.grad[1].abs().sum() == 0  # not in the prompt
-    for part in (tiny_sd._text_encoder, tiny_sd._vae, tiny_sd._unet):
+    for part in (*tiny_sd._encoders, tiny_sd._vae, tiny_sd._unet):
         assert not part.training
         assert not any(parameter.requires_grad or parameter.grad is not None for parameter in part.parameters())
 
@@ -131,72 +124,6 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, tiny_sd: StableDif
     assert not torch.equal(other.embedding, tiny_sd.embedding)
 
 
-# ------------------------------------------------------------------------------------- where weights are
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    return tmp_path
-
-
-def cached(cache: Path, folder: Path) -> Path:
-    """Lay a pipeline out as the hub's cache does, with a tokenizer as old as that of Stable Diffusion."""
-    repository = cache / "models--org--tiny"
-    snapshot = repository / "snapshots" / COMMIT
-    shutil.copytree(folder, snapshot)
-    (snapshot / "tokenizer" / "tokenizer.json").unlink()
-    for weights in list(snapshot.glob("*/*.safetensors")):
-        weights.rename(weights.with_suffix(".fp16.safetensors"))
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    return snapshot
-
-
-@pytest.mark.parametrize("revision", [None, "main", COMMIT])
-def test_a_hub_name_loads_from_the_cache(
-    cache: Path, tiny_sd: StableDiffusion, tiny_sd_folder: Path, revision: str | None
-) -> None:
-    cached(cache, tiny_sd_folder)
-    model = StableDiffusion("org/tiny", name="tiny", variant="fp16", revision=revision)
-    assert torch.equal(model.embedding, tiny_sd.embedding)
-    assert model.token_ids("a photo of a cat *") == tiny_sd.token_ids("a photo of a cat *")
-
-
-def test_a_cache_that_lacks_a_file_is_named(cache: Path, tiny_sd_folder: Path) -> None:
-    (cached(cache, tiny_sd_folder) / "unet" / "config.json").unlink()
-    with pytest.raises(
-        UserError, match=r"=org/tiny: .*lacks unet/config\.json; .*cannot be reached.* `hf download org/tiny`"
-    ):
-        StableDiffusion("org/tiny", name="tiny", variant="fp16")
-
-
-@pytest.mark.parametrize("offline", [True, False])
-def test_without_weights_and_network_one_line_says_how_to_get_them(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
-) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"org/tiny .*cannot be reached.*`hf download org/tiny`.*model\.path=") as error:
-        StableDiffusion("org/tiny", name="tiny")
-    assert "\n" not in str(error.value)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
-        StableDiffusion.check(str(tmp_path / "nowhere"))
-
-
-def test_a_folder_that_lacks_files_is_named(tiny_sd_folder: Path, tmp_path: Path) -> None:
-    StableDiffusion.check(str(tiny_sd_folder))
-    with pytest.raises(UserError, match=r"lacks text_encoder/model\.fp16\.safetensors.*model\.variant=fp16"):
-        StableDiffusion.check(str(tiny_sd_folder), variant="fp16")
-    missing = lacking(tmp_path, pipeline_files(None))
-    assert "tokenizer/tokenizer.json or tokenizer/vocab.json" in missing
-    assert "tokenizer/tokenizer.json or tokenizer/merges.txt" in missing
-
-
 def test_weights_that_lack_a_tensor_are_refused(tiny_sd_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sd"
     shutil.copytree(tiny_sd_folder, folder)
@@ -211,14 +138,6 @@ def test_wrong_values_list_the_right_ones(tiny_sd_folder: Path) -> None:
         StableDiffusion(str(tiny_sd_folder), name="tiny", precision="int8")
     with pytest.raises(UserError, match=r"model\.resolution=30: expected a multiple of 8"):
         StableDiffusion(str(tiny_sd_folder), name="tiny", resolution=30)
-
-
-@pytest.mark.parametrize("config", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_config_fits_the_adapter(config: Path) -> None:
-    model = OmegaConf.load(config).model
-    assert model.pop("_target_") == "mti.models.sd.StableDiffusion"
-    assert model.name == config.stem
-    inspect.signature(StableDiffusion).bind(**model)
 
 
 def test_the_network_is_compiled_if_asked_for(tiny_sd_folder, monkeypatch):
@@ -245,3 +164,97 @@ def test_a_low_precision_of_a_cpu_gives_nearly_the_same_gradient(tiny_sd_folder)
             )
         gradients.append(torch.autograd.grad(predicted.square().mean(), text)[0].flatten())
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_small_gradients_survive_fp16(tiny_sd_folder, tiny_sd):
+    """Those of a mean over a large latent lie below the smallest number that fp16 has, 6e-8."""
+    start = len(tiny_sd.embedding)
+    ids = torch.tensor([tiny_sd.with_special_tokens([5, start, start + 1])])
+    noisy = torch.randn(1, *tiny_sd.latent_shape, generator=torch.Generator().manual_seed(0))
+    half = StableDiffusion(str(tiny_sd_folder), "tiny", precision="fp16").to(torch.device("cpu"))
+    gradients = []
+    for model in (tiny_sd, half):
+        rows = tiny_sd.embedding[[3, 4]].clone().requires_grad_()
+        predicted = model.denoise(noisy, torch.tensor([500]), model.encode_text(ids, rows))
+        gradients.append(1e9 * torch.autograd.grad(1e-9 * predicted.square().mean(), rows)[0].flatten())
+    assert 0 < 1e-9 * gradients[0].abs().max() < 6e-8
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+    assert gradients[1].norm().item() == pytest.approx(gradients[0].norm().item(), rel=0.05)
+
+
+def test_weights_kept_in_the_inner_precision_give_the_same_bits(tiny_sd_folder):
+    outputs = []
+    for move in (False, True):
+        model = StableDiffusion(str(tiny_sd_folder), "tiny", precision="bf16")
+        if move:
+            model.to(torch.device("cpu"))
+        text = model.encode_text(ids_of(model, "a photo of a cat"), model.embedding[:0])
+        noisy = torch.randn(1, *model.latent_shape, generator=torch.Generator().manual_seed(0))
+        outputs.append((text, model.denoise(noisy, torch.tensor([300]), text)))
+        assert {weight.dtype for weight in model._unet.parameters()} == (
+            {torch.float32, torch.bfloat16} if move else {torch.float32}
+        )
+    assert all(torch.equal(one, two) for one, two in zip(*outputs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("capability", "taken"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")]
+)
+def test_a_gpu_that_imitates_bf16_gets_fp16(monkeypatch, capability, taken):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert automatic(torch.device("cuda")) == taken
+    assert automatic(torch.device("mps")) == "fp32"
+
+
+def test_pictures_pass_the_autoencoder_a_few_at_a_time(tiny_sd, monkeypatch):
+    """As many as memory is planned for, with the same result."""
+    seen = []
+    monkeypatch.setattr(tiny_sd, "_pictures_at_once", 2)
+    for name in ("encode", "decode"):
+        real = getattr(tiny_sd._vae, name)
+        monkeypatch.setattr(tiny_sd._vae, name, lambda part, real=real: (seen.append(len(part)), real(part))[1])
+    pictures = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    posterior = tiny_sd.encode_picture(pictures)
+    decoded = tiny_sd.decode(posterior.mean)
+    assert seen == [2, 2, 1, 2, 2, 1]
+    single = tiny_sd.encode_picture(pictures[3:4])
+    torch.testing.assert_close(posterior.mean[3:4], single.mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(posterior.std[3:4], single.std, atol=1e-6, rtol=0)
+    torch.testing.assert_close(decoded[3:4], tiny_sd.decode(single.mean), atol=1e-5, rtol=0)
+
+
+def test_how_many_pictures_pass_at_once_follows_their_size(tiny_sd_folder):
+    sizes = {32: 512, 512: 2, 768: 1, 1024: 1}
+    for resolution, count in sizes.items():
+        assert StableDiffusion(str(tiny_sd_folder), "tiny", resolution=resolution)._pictures_at_once == count
+
+
+def test_an_error_within_the_encoder_keeps_its_own_words(tiny_sd):
+    """And leaves nothing behind."""
+    start = len(tiny_sd.embedding)
+    ids = torch.tensor([tiny_sd.with_special_tokens([start + 1])])
+    with pytest.raises(IndexError, match=r"out of bounds|out of range"):
+        tiny_sd.encode_text(ids, tiny_sd.embedding[:1])
+    layer = tiny_sd._encoders[0].get_input_embeddings()
+    assert layer.placeholders.shape == (0, 32)
+    with pytest.raises(IndexError):
+        tiny_sd.encode_text(ids, tiny_sd.embedding[:0])
+
+
+def test_placeholders_are_read_as_if_they_were_in_the_table(tiny_sd):
+    """The reference: the table with the placeholders appended."""
+    encoder = tiny_sd._encoders[0]
+    layer = encoder.get_input_embeddings()
+    rows = torch.randn(3, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    ids = torch.tensor([tiny_sd.with_special_tokens([len(layer.weight) + i for i in (2, 0, 2)])])
+    ours = tiny_sd.encode_text(ids, rows)
+    (gradient,) = torch.autograd.grad(ours.square().sum(), rows)
+    wide = torch.nn.Embedding.from_pretrained(torch.cat([layer.weight, rows.detach()]), freeze=False)
+    encoder.set_input_embeddings(wide)
+    try:
+        theirs = encoder(ids).last_hidden_state
+    finally:
+        encoder.set_input_embeddings(layer)
+    assert torch.equal(ours, theirs)
+    theirs.square().sum().backward()
+    torch.testing.assert_close(gradient, wide.weight.grad[-3:])

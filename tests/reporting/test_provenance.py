@@ -30,20 +30,20 @@ def test_every_difference_is_a_warning(tmp_path):
         tmp_path, "mug", "star", came=came(commit="def", device="cuda", dirty=True), metrics={"lpips": {"version": 1}}
     )
     assert warnings(runs(tmp_path)) == [
-        "the runs differ in commit: abc (1 runs), def (1 runs)",
-        "the runs differ in dirty: false (1 runs), true (1 runs)",
-        "1 runs were made from a working tree with changes of its own",
-        "the runs differ in device: cpu (1 runs), cuda (1 runs)",
-        "the runs differ in evaluation.pictures: 1 (1 runs), not recorded (1 runs)",
-        'the runs differ in evaluation.prompts: ["a {}"] (1 runs), not recorded (1 runs)',
-        "the runs differ in evaluation.metrics.lpips.version: not recorded (1 runs), 1 (1 runs)",
+        "the runs differ in commit: abc (1 run), def (1 run)",
+        "the runs differ in dirty: false (1 run), true (1 run)",
+        "made from a working tree with changes of its own: 1 run",
+        "the runs differ in device: cpu (1 run), cuda (1 run)",
+        "the runs differ in evaluation.pictures: 1 (1 run), not recorded (1 run)",
+        'the runs differ in evaluation.prompts: ["a {}"] (1 run), not recorded (1 run)',
+        "the runs differ in evaluation.metrics.lpips.version: not recorded (1 run), 1 (1 run)",
     ]
 
 
 def test_protocol_and_model_are_compared(tmp_path):
     finish(tmp_path, "cup", "star", metrics={"lpips": {"version": 1}})
     finish(tmp_path, "mug", "star", metrics={"lpips": {"version": 2}})
-    assert warnings(runs(tmp_path)) == ["the runs differ in evaluation.metrics.lpips.version: 1 (1 runs), 2 (1 runs)"]
+    assert warnings(runs(tmp_path)) == ["the runs differ in evaluation.metrics.lpips.version: 1 (1 run), 2 (1 run)"]
 
 
 def test_runs_that_do_not_say_how_they_came_to_be_are_counted(tmp_path):

@@ -18,7 +18,7 @@ from transformers import AutoProcessor, CLIPModel
 from mti.images import to_pil
 from mti.library_logging import quiet_transformers
 from mti.metrics.features import FrozenNetwork, origin
-from mti.weights import WITH_PREPROCESSING, model_folder
+from mti.weights import WITH_PREPROCESSING, Need, hub_need, model_folder
 
 PREPROCESSING = ("size", "crop_size", "resample", "image_mean", "image_std")
 
@@ -51,6 +51,10 @@ class Clip(FrozenNetwork[WithProcessor]):
     def check(self) -> None:
         """Raise a `UserError` if weights are missing."""
         self._files()
+
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return hub_need("CLIP", self.path, WITH_PREPROCESSING)
 
     @torch.no_grad()
     def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embedding"]:

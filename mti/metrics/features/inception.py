@@ -12,7 +12,7 @@ from torchvision.models import Inception_V3_Weights, inception_v3
 
 from mti.metrics.features import OWN_SIZE, FrozenNetwork, Maps
 from mti.types import UserError
-from mti.weights import checkpoint
+from mti.weights import Need, checkpoint, file_need
 
 LAYERS = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1", "Conv2d_4a_3x3")
 
@@ -41,6 +41,10 @@ class InceptionV3(FrozenNetwork[nn.ModuleDict]):
         if layer and layer not in LAYERS:
             raise UserError(f"Inception-v3 has no layer {layer} here: expected one of {', '.join(LAYERS)}")
         self._files()
+
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return file_need("torchvision's Inception-v3", Inception_V3_Weights.IMAGENET1K_V1.url, self.weights)
 
     @torch.no_grad()
     def __call__(self, pictures: Float[Tensor, "batch 3 height width"]) -> Maps:

@@ -14,7 +14,7 @@ from torchvision.models import VGG16_Weights, vgg16
 
 from mti.metrics.features import OWN_SIZE, FrozenNetwork, Heads, Maps, WithHeads
 from mti.types import UserError
-from mti.weights import checkpoint
+from mti.weights import Need, checkpoint, file_need
 
 LAYERS = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "relu5_3": 29}
 # What lpips' scaling layer subtracts and divides by: ImageNet's mean and deviation, for pictures in [-1, 1].
@@ -48,6 +48,10 @@ class VGG16(FrozenNetwork[WithHeads]):
         if layer and layer not in LAYERS:
             raise UserError(f"VGG16 has no layer {layer}: expected one of {', '.join(LAYERS)}")
         self._files()
+
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return file_need("torchvision's VGG16", VGG16_Weights.IMAGENET1K_V1.url, self.weights)
 
     @torch.no_grad()
     def __call__(self, pictures: Float[Tensor, "batch 3 height width"]) -> Maps:

@@ -18,7 +18,7 @@ from mti.images import to_pil
 from mti.library_logging import quiet_transformers
 from mti.metrics.features import FrozenNetwork, origin
 from mti.ranges import AtLeast
-from mti.weights import NETWORK, model_folder
+from mti.weights import NETWORK, Need, hub_need, model_folder
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -72,6 +72,10 @@ class Vit(FrozenNetwork[Any]):
     def check(self) -> None:
         """Raise a `UserError` if weights are missing."""
         self._files()
+
+    def wanted(self) -> list[Need]:
+        """The files that can be downloaded."""
+        return hub_need("DINO", self.path, NETWORK)
 
     @torch.no_grad()
     def pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch embedding"]:

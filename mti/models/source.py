@@ -1,0 +1,25 @@
+"""What lies behind `model.path`: a folder, a folder in the hub's cache, or a file."""
+
+from __future__ import annotations
+
+from mti.models.files import PipelineFolder, check_folder, local_folder
+from mti.models.single_file import PipelineFile, check_file
+from mti.types import UserError
+from mti.weights import GET
+
+Pipeline = PipelineFolder | PipelineFile
+"""Where the parts of a pipeline are loaded from."""
+
+
+def open_pipeline(path: str, revision: str | None, variant: str | None) -> Pipeline:
+    """The pipeline of a path, checked as far as that can be done without loading its weights.
+
+    Raises:
+        UserError: it is not there, lacks files, or is of a kind that is not supported.
+    """
+    place = local_folder(path, revision)
+    if place is None:
+        raise UserError(f"model.path={path} is not in the cache of the Hugging Face hub; {GET}")
+    if place.is_file():
+        return PipelineFile(place.resolve(), check_file(place))
+    return PipelineFolder(place, check_folder(place, variant, path), variant)
