@@ -196,7 +196,7 @@ def test_recorded_texts_and_clicks_that_are_shown_are_read(at_parts):
 
 
 def test_the_model_that_is_shown_sees_no_colours(at_parts, tiny_sd_folder):
-    config = config_with(at_parts, "model=grey", f"model.path={tiny_sd_folder}", "model.precision=fp32")
+    config = config_with(at_parts, "model=grey", f"model.path={tiny_sd_folder}", "+model.precision=fp32")
     model = Parts().build(config.model).load()
     colour = torch.zeros(1, 3, model.resolution, model.resolution)
     colour[:, 0] = 0.9

@@ -53,7 +53,7 @@ def test_an_unpacked_wheel_runs_from_an_empty_folder(wheel, tmp_path):
     place, empty = tmp_path / "site", tmp_path / "empty"
     zipfile.ZipFile(wheel).extractall(place)
     empty.mkdir()
-    done = python("-m", "mti.cli", "run", "-m", "--cfg", "job", "init=star", path=place, cwd=empty)
+    done = python("-m", "mti.cli", "run", "--cfg", "job", "init=star", path=place, cwd=empty)
     assert done.returncode == 0, done.stderr
     assert "mti.initializers.star.Star" in done.stdout
     done = python("-c", "import mti.command_line as c; print(c.CONF)", path=place, cwd=empty)
@@ -83,7 +83,9 @@ def test_help_lists_the_commands_that_there_are_in_a_line_each():
 @pytest.mark.parametrize("name", commands())
 def test_a_command_can_be_started(name):
     main = importlib.import_module(f"mti.{name}").main
-    assert all(one.default is not one.empty for one in inspect.signature(main).parameters.values())
+    assert all(
+        one.default is not one.empty for one in inspect.signature(main, follow_wrapped=False).parameters.values()
+    )
 
 
 def test_help_needs_no_torch_and_an_unknown_command_is_told_in_a_line():
@@ -104,7 +106,7 @@ def test_help_of_generate_shows_what_it_takes_and_nothing_else():
 
 def test_help_of_run_explains_every_group_and_its_choices():
     done = python("-m", "mti.run", "-h")
-    assert "\n  init: caption, class, multistar, star, text\n" in done.stdout
+    assert "\n  init: caption, class, multistar, star, text, tokens\n" in done.stdout
     assert "  - segmenter: pocket " in done.stdout
     assert "--config-dir" in done.stdout
 
