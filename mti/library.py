@@ -209,8 +209,8 @@ def _failures(runs: Sequence[InvertedRun]) -> Iterator[str]:
 
 
 def _png(picture: Image.Image) -> bytes:
-    """A picture for a notebook, at most 1,000 pixels wide."""
-    picture.thumbnail((1000, 4000))
+    """A picture for a notebook, at most 700 pixels wide."""
+    picture.thumbnail((700, 2800))
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
