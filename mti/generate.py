@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -207,7 +208,7 @@ def write(pictures: Sequence[Any], request: Mapping[str, Any], placeholders: Seq
     name = f"{safe_name(words.replace(' ', '_'), 80)}-s{request['seed']}-{digest}"
     folder = Path(output).expanduser() if output else Path(request["runs"][0]) / "generated" / name
     kept = folder / "request.json"
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or kept.is_file())):
+    if os.path.exists(folder) and not (folder.is_dir() and (not any(folder.iterdir()) or kept.is_file())):
         raise UserError(f"output={folder} holds something else than an earlier request: name another folder")
     if output and kept.is_file() and kept.read_text("utf-8") != text:
         raise UserError(f"output={folder} holds the pictures of another request: name another folder, or delete it")

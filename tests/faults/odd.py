@@ -87,12 +87,10 @@ FOLDERS = ("nothing", "mixed", "notes", "deep", "fifos", "broken")
 MISSING = (
     "missing.png",
     "pictures/missing",
-    "/",
     "/dev/null",
     "/dev/zero",
     "/proc/self/mem",
     ".",
-    "..",
     "a\0b",
     "x" * 300,
 )
