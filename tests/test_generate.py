@@ -147,8 +147,6 @@ def test_a_folder_without_a_run_is_told_by_its_key(name):
 def test_a_device_that_is_not_there_is_told_by_its_key(name):
     with pytest.raises(UserError, match=r"^device=.*: expected one of cpu"):
         device_of(name)
-<<<<<<< HEAD
-=======
 
 
 @pytest.mark.parametrize(
@@ -162,15 +160,7 @@ def test_a_device_that_is_not_there_is_told_by_its_key(name):
     ],
 )
 def test_what_a_folder_says_is_checked_as_what_is_typed(run, key, value, told):
-    run.write_config(yaml.safe_dump(run.read_config() | {key: value}))
+    path = run / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {key: value}))
     with pytest.raises(UserError, match=told):
-        generate(Generate(run=str(run.path), device="cpu"))
-
-
-def test_every_run_has_a_place_in_the_prompt():
-    check_slots("{} beside {}", 2)
-    with pytest.raises(UserError, match=r"there is no \{\} in it"):
-        check_slots("a teapot", 1)
-    with pytest.raises(UserError, match=r"has 1 \{\}, and run names 2"):
-        check_slots("a {}", 2)
->>>>>>> inputs
+        drawn(run=str(run))
