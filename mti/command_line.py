@@ -25,11 +25,12 @@ from omegaconf.errors import OmegaConfBaseException
 from mti.errors import UserError
 from mti.files import safe_name
 from mti.schema import checked
+from mti.usage import help_text
 
 CONF = next(
-    folder for folder in (Path(__file__).parents[1] / "conf", Path(__file__).parent / "conf") if folder.is_dir()
+    folder for folder in (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf") if folder.is_dir()
 )
-"""Every choice: beside the package in the repository, within it where it is installed."""
+"""Every choice: within the package where it is installed, beside it in the repository."""
 
 TEXTS = {"text", "prompt", "negative_prompt"}
 PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights", "name"}
@@ -60,6 +61,9 @@ def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], An
                     tell(mistake)
 
             prepare_streams()
+            if {"-h", "--help"} & set(sys.argv[1:]):
+                print(f"{task.__doc__}\n\n{help_text(CONF / f'{config_name}.yaml')}")
+                return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
             try:
                 sys.argv[1:] = [literal(argument) for argument in checked_arguments(sys.argv[1:])]

@@ -175,8 +175,12 @@ def push(folder: Path, repo: str) -> None:
         ) from error
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Export, and say which files were written."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Export as the command line says (`run=FOLDER to=FORM …`), and say which files were written."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
     try:
         given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
         if wrong := [key for key in given if key not in KEYS] + [key for key in KEYS[:2] if not given.get(key)]:
@@ -190,4 +194,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -37,10 +37,15 @@ def main(config: DictConfig) -> None:
 
 def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
     """A run as its configuration, or all that is wrong with it. Hydra's current configuration must be the run's."""
-    from mti.plan import placed  # torch and its company, which --help need not wait for
-
     about = HydraConfig.get()
     os.chdir(about.runtime.cwd)  # whatever hydra.job.chdir says: every run has a folder of its own
+    return configured(config, about)
+
+
+def configured(config: DictConfig, about: Any) -> tuple[RunConfig | None, list[str]]:
+    """The same of what was composed; `about` is the node `hydra` of it."""
+    from mti.plan import placed  # torch and its company, which --help need not wait for
+
     with open_dict(config):
         config.pop("hydra", None)
     found, faults = checked(config, RunConfig)
@@ -62,19 +67,13 @@ def start(
     Raises:
         UserError: all that is wrong with the configurations, a line each.
     """
-    from mti.download import fetch, missing, needed_by
     from mti.objective import objective
     from mti.parts import Parts
-    from mti.plan import faults_of
     from mti.termination import TERMINATION, Terminated
 
-    parts, configs = Parts(), [config for config, _ in runs if config]
-    faults = [fault for _, faults in runs for fault in faults]
+    parts, faults = Parts(), list[str]()
     node = part(executor_node, "hydra.launcher.executor", faults) if executor_node else None
-    needs = [need for config in configs for need in needed_by(config, parts)]
-    if not faults and any(config.download for config in configs):
-        fetch(needs)
-    raise_together([*faults, *filter(None, [missing(needs)]), *faults_of(configs, parts)])
+    configs = ready(runs, parts, faults)
     executor = parts.build(node) if node else None
     try:
         with TERMINATION.handled():
@@ -85,6 +84,26 @@ def start(
     if not any(config.sweep.objective for config in configs):
         return [None] * len(configs) if good else sys.exit(1)
     return [objective(config, worst) for config in configs]
+
+
+def ready(
+    runs: Sequence[tuple[RunConfig | None, list[str]]], parts: Any, faults: Sequence[str] = ()
+) -> list[RunConfig]:
+    """The configurations of runs that can be begun; what they lack is fetched if they say so.
+
+    Raises:
+        UserError: all that is wrong with them, and the faults of before, a line each.
+    """
+    from mti.download import fetch, missing, needed_by
+    from mti.plan import faults_of
+
+    configs = [config for config, _ in runs if config]
+    faults = [*(fault for _, found in runs for fault in found), *faults]
+    needs = [need for config in configs for need in needed_by(config, parts)]
+    if not faults and any(config.download for config in configs):
+        fetch(needs)
+    raise_together([*faults, *filter(None, [missing(needs)]), *faults_of(configs, parts)])
+    return configs
 
 
 def run_all(configs: Sequence[RunConfig], parts: Any, executor: Executor | None = None) -> bool:

@@ -43,6 +43,7 @@ class Termination:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        self.requested = None
         before = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield

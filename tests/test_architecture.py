@@ -8,7 +8,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "ranges", "templates", "types"},  # shared types
-    {"typed", "files", "images", "library_logging", "weights", "downloads", "memory", "phases"},  # leaf helpers
+    {
+        "typed",
+        "files",
+        "images",
+        "library_logging",
+        "usage",
+        "weights",
+        "downloads",
+        "memory",
+        "phases",
+    },  # leaf helpers
     {"schema", "concepts", "embeddings", "parts", "exports", "isolation", "termination", "figures"},
     {
         "tokens",
@@ -33,6 +43,7 @@ LAYERS = (
         "command_line",
     },  # planning and training
     {"run", "generate", "download", "export"},  # the entries
+    {"library", "cli", "completion"},  # the ways in
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 ROOMS = {"models", "initializers", "perception", "metrics", "datasets"}

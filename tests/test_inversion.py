@@ -58,12 +58,13 @@ def test_placeholders_start_with_exactly_the_loss_of_their_text(tiny_sd, posteri
 
 
 def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):
-    frozen = [p.clone() for part in (tiny_sd._unet, *tiny_sd._encoders, tiny_sd._vae) for p in part.parameters()]
+    parts = (tiny_sd._unet, tiny_sd._vae, *tiny_sd._encoders)
+    frozen = [p.clone() for part in parts for p in part.parameters()]
     start = TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)])
     module, _ = fit(tiny_sd, [a_run(tiny_sd, posterior)])
     assert len(module.table.embeddings[0]) == 4
     assert ((module.table.embeddings[0] - start.table.embeddings[0]).abs().amax(dim=1) > 1e-4).all()
-    now = [p for part in (tiny_sd._unet, *tiny_sd._encoders, tiny_sd._vae) for p in part.parameters()]
+    now = [p for part in parts for p in part.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(frozen, now, strict=True))
     assert all(p.grad is None for p in now)
 

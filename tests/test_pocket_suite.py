@@ -33,7 +33,7 @@ def test_the_suite_is_small_enough_to_ship():
 
 
 def test_the_autoencoder_keeps_the_concepts_recognisable(config):
-    model, data = build(config.model), build(config.dataset)
+    model, data = build(config.model).load(), build(config.dataset)
     paths = [data.concept(name).pictures[0] for name in data.names()]
     pictures = torch.stack([to_tensor(read_picture(path), model.resolution) for path in paths])
     decoded = model.decode(model.encode_picture(pictures).mean)

@@ -15,8 +15,8 @@ from mti.concepts.prepared import prepare_concept
 from mti.errors import UserError
 from mti.initializers.text import Text
 from mti.inversion import TextualInversion
+from mti.models.pretrained import PretrainedModel
 from mti.outputs import RunFolder
-from mti.parts import Parts
 
 JOBS = [
     ("image=teapot",),
@@ -178,14 +178,15 @@ def test_a_run_fails_alone_and_with_its_reason(tiny_sd_folder, tmp_path, alone, 
 
 
 def test_a_model_that_is_not_to_be_had_ends_its_group_alone(tiny_sd_folder, tmp_path, monkeypatch):
-    real = Parts.build
+    real, loads = PretrainedModel.load, []
 
-    def build(parts, node):
-        if node.get("name") == "absent":
+    def load(model):
+        loads.append(model)
+        if len(loads) == 2:
             raise UserError("model.path=absent/absent cannot be reached")
-        return real(parts, node)
+        return real(model)
 
-    monkeypatch.setattr(Parts, "build", build)
+    monkeypatch.setattr(PretrainedModel, "load", load)
     configs = multirun(tmp_path, tiny_sd_folder, [0])
     configs.append(small(tmp_path / "bad", tiny_sd_folder, "model.name=absent"))
     assert not invert(configs)

@@ -245,6 +245,7 @@ def full_size(folder: Path, channels: tuple[int, ...], text: int, side: int) -> 
     UNet2DConditionModel(
         sample_size=side, block_out_channels=channels, cross_attention_dim=text, attention_head_dim=8
     ).save_pretrained(folder / "unet")
+    shutil.copy(pocket / "model_index.json", folder)
     return folder
 
 
