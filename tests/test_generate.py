@@ -160,6 +160,7 @@ def test_a_device_that_is_not_there_is_told_by_its_key(name):
     ],
 )
 def test_what_a_folder_says_is_checked_as_what_is_typed(run, key, value, told):
-    run.write_config(yaml.safe_dump(run.read_config() | {key: value}))
+    path = run / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {key: value}))
     with pytest.raises(UserError, match=told):
-        generate(Generate(run=str(run.path), device="cpu"))
+        drawn(run=str(run))
