@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +67,10 @@ def generate(wanted: Generate) -> Path:
     learned = [tokens_of(folder, wanted.step) for folder in folders]
     run = begun(folders[0])
     how = evaluated_with(run, wanted)
+    seed = wanted.seed if wanted.seed is not None else own_setting(run, "seed", int)
     prompts = [wanted.prompt] if wanted.prompt is not None else how.prompts
+    if not prompts:
+        raise UserError("prompt=null: the run has no prompts of its own, give one: prompt='a photo of {}'")
     for prompt in prompts:
         check_slots(prompt, len(folders))
     node = model_of(run, wanted.base_model, folders[0])
@@ -83,7 +87,6 @@ def generate(wanted: Generate) -> Path:
         placeholders.append(list(range(start, start + len(rows))))
         start += len(rows)
     count = wanted.pictures or how.pictures or 1
-    seed = wanted.seed if wanted.seed is not None else int(run.get("seed", 0))
     ids = [slotted_ids(model, prompts[i % len(prompts)], placeholders) for i in range(count)]
     noise = initial_latents(seed, concept_name(folders[0]), count, model.latent_shape)
     with phase(f"drawing {count} pictures"):
@@ -155,11 +158,17 @@ def concept_name(folder: RunFolder) -> str:
     return str(concept["name"]) if isinstance(concept, Mapping) and "name" in concept else folder.read_tokens()[1]
 
 
+def own_setting(run: Mapping[str, Any], key: str, hint: Any) -> Any:
+    """A setting of a run, which has to be what it is in a configuration."""
+    faults: list[str] = []
+    value = convert(run.get(key), hint, key, faults)
+    raise_together(f"the run's config.yaml: {fault}" for fault in faults)
+    return value
+
+
 def evaluated_with(run: Mapping[str, Any], wanted: Generate) -> Evaluation:
     """The run's own settings of evaluation, with those in their place that were asked for."""
-    faults: list[str] = []
-    how = convert(run["evaluation"], Evaluation, "evaluation", faults)
-    raise_together(f"the run's config.yaml: {fault}" for fault in faults)
+    how = own_setting(run, "evaluation", Evaluation)
     names = ("sampler", "num_inference_steps", "guidance_scale", "batch_size")
     given = {name: getattr(wanted, name) for name in names if getattr(wanted, name) is not None}
     return dataclasses.replace(how, **given)
@@ -207,7 +216,7 @@ def write(pictures: Sequence[Any], request: Mapping[str, Any], placeholders: Seq
     name = f"{safe_name(words.replace(' ', '_'), 80)}-s{request['seed']}-{digest}"
     folder = Path(output).expanduser() if output else Path(request["runs"][0]) / "generated" / name
     kept = folder / "request.json"
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or kept.is_file())):
+    if os.path.exists(folder) and not (folder.is_dir() and (not any(folder.iterdir()) or kept.is_file())):
         raise UserError(f"output={folder} holds something else than an earlier request: name another folder")
     if output and kept.is_file() and kept.read_text("utf-8") != text:
         raise UserError(f"output={folder} holds the pictures of another request: name another folder, or delete it")

@@ -197,7 +197,7 @@ def _composed(overrides: Sequence[str]) -> tuple[RunConfig | None, list[str]]:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra.compose("run", list(overrides), return_hydra_config=True)
     except COMPOSING as error:
-        return None, composition_faults(overrides, "run", error)
+        return None, composition_faults(overrides, "run", RunConfig, error)
     return configured(config, config.hydra)
 
 

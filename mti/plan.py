@@ -153,7 +153,8 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     locks.enter_context(folder.locked())
     if folder.has_config:
         _refuse(folder, changes(folder.read_config(), config))
-    folder.checkpoints(), folder.metrics()  # a damaged file ends this run here, before it is in company
+    for read in (folder.checkpoints, folder.metrics):  # a damaged file ends this run here, before it is in company
+        read()
     summary = folder.summary() or {}
     finished = summary.get("status") == "finished"
     try:

@@ -163,12 +163,12 @@ def file_need(what: str, url: str, path: str | None = None, sha256: str | None =
     place = weights_path(path) if path else Path(torch.hub.get_dir(), "checkpoints", name)
     short = re.search(r"-([0-9a-f]{8,})\.", name)
     digest = sha256 or (short and short.group(1))
-    return [Need(what, url, place, place.is_file(), partial(fetch, url, place, digest))]
+    return [Need(what, url, place, os.path.isfile(place), partial(fetch, url, place, digest))]
 
 
 def hub_need(what: str, path: str, files: ModelFiles, revision: str | None = None) -> list[Need]:
     """A model by its name on the hub; nothing for a folder, or for a shipped model."""
-    if weights_path(path).exists() or not HUB_NAME.fullmatch(path):
+    if os.path.exists(weights_path(path)) or not HUB_NAME.fullmatch(path):
         return []
     snapshot = hub_snapshot(path, revision)
     is_local = snapshot is not None and not missing_files(snapshot, files)
@@ -187,7 +187,7 @@ def model_folder(
         UserError: a required file is nowhere to be had; begins with `prefix`, and says how to get it.
     """
     folder = weights_path(path)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         missing = missing_files(folder, files)
         if missing:
             raise UserError(f"{prefix}{folder} lacks {', '.join(missing)}; give the folder of {files.kind}")

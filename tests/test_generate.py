@@ -147,3 +147,20 @@ def test_a_folder_without_a_run_is_told_by_its_key(name):
 def test_a_device_that_is_not_there_is_told_by_its_key(name):
     with pytest.raises(UserError, match=r"^device=.*: expected one of cpu"):
         device_of(name)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("seed", [1], r"the run's config.yaml: seed=\[1\]: expected a whole number"),
+        ("seed", None, r"the run's config.yaml: seed=null: expected a whole number"),
+        ("evaluation", {"sampler": "x"}, r"the run's config.yaml: evaluation.sampler=x: expected one of ddim, dpm\+\+"),
+        ("evaluation", {"prompts": []}, r"prompt=null: the run has no prompts of its own"),
+        ("choices", {"model": "../x"}, r"does not name a choice of conf/model: give one, base_model=pocket"),
+    ],
+)
+def test_what_a_folder_says_is_checked_as_what_is_typed(run, key, value, told):
+    path = run / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=told):
+        drawn(run=str(run))

@@ -61,7 +61,7 @@ class Folder(DataSet):
         if not self.root:
             raise UserError("dataset=folder needs dataset.root=PATH: a folder of pictures, or of folders of pictures")
         root = Path(os.path.expanduser(self.root))
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise UserError(f"dataset.root={printable(self.root)}: no such folder")
         files = files_in(root)
         pictures = [path for path in files if has_picture_suffix(path) and not path.is_dir()]

@@ -83,7 +83,7 @@ class Photographs(Listed):
     def is_local(self, image: str) -> bool:
         """Whether the picture is in the cache, or not to be downloaded."""
         record = self.concepts.get(image, {})
-        return "file" not in record or (self.cache / record["file"]).exists()
+        return "file" not in record or os.path.exists(self.cache / record["file"])
 
     def _downloaded(self, record: Mapping[str, Any]) -> Path:
         path = self.cache / record["file"]

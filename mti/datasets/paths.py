@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mti.concepts.identity import concept_name
@@ -15,7 +16,7 @@ def concept_at(path: Path) -> Concept:
     Raises:
         UserError: the folder cannot be read, or has no pictures in it.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return Concept(concept_name(path.stem), (path,))
     skipped = {file.name: _why_skipped(file) for file in files_in(path)}
     pictures = tuple(path / name for name, why in skipped.items() if not why)

@@ -30,7 +30,7 @@ def read_embeddings(path: Path | str) -> Learned:
         UserError: the file is not there, damaged, or of no form that is known.
     """
     path = Path(os.path.expanduser(path))
-    if path.is_dir():
+    if os.path.isdir(path):
         path = next((path / name for name in IN_FOLDERS if (path / name).is_file()), path)
     learned = _read(path)
     second = path.with_stem(f"{path.stem}_2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -58,9 +59,9 @@ class PretrainedModel:
     def wanted(self) -> list[Need]:
         """The files that can be downloaded: those of a hub name, or a checkpoint's tokenizer."""
         place = local_folder(self.path, self.revision)
-        if place and place.is_file():
+        if place and os.path.isfile(place):
             return file_needs(place)
-        if weights_path(self.path).exists():
+        if os.path.exists(weights_path(self.path)):
             return []
         is_local = place is not None and self._is_whole(place)
         what = f"the model {self._options['name'] or self.path}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from mti.models.files import PipelineFolder, check_folder, local_folder
 from mti.models.single_file import PipelineFile, check_file
 from mti.types import UserError
@@ -20,6 +22,6 @@ def open_pipeline(path: str, revision: str | None, variant: str | None) -> Pipel
     place = local_folder(path, revision)
     if place is None:
         raise UserError(f"model.path={path} is not in the cache of the Hugging Face hub; {GET}")
-    if place.is_file():
+    if os.path.isfile(place):
         return PipelineFile(place.resolve(), check_file(place))
     return PipelineFolder(place, check_folder(place, variant, path), variant)

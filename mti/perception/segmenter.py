@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ class SamSegmenter(LoadedOnce[Sam]):
 
     def check(self) -> None:
         """Raise a `UserError` if the weights are neither there nor to be downloaded."""
-        if self.path.exists() or (self.download and self.url):
+        if os.path.exists(self.path) or (self.download and self.url):
             return
         way = (
             f"download it from {self.url} with segmenter.download=true, or put it there" if self.url else "put it there"
@@ -102,7 +103,7 @@ class SamSegmenter(LoadedOnce[Sam]):
     def load(self) -> Sam:
         """The model, downloaded if need be."""
         self.check()
-        if not self.path.exists():
+        if not os.path.exists(self.path):
             fetch(str(self.url), self.path, self.sha256)
         return load(str(self.path), self.architecture)
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from faults.odd import NAMES, SENT
+from faults.odd_texts import NAMES, SENT
 
 TEAPOT = Path(__file__).parents[2] / "mti" / "pocket" / "concepts" / "teapot.png"
 
