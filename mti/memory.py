@@ -43,12 +43,6 @@ def fitting(step: Callable[[int], object], wanted: int, device: torch.device) ->
     return max(1, min(wanted, fit)), f"a run takes {each / GIGA:.3f} GiB, {free / GIGA:.1f} GiB are free"
 
 
-def in_equal_shares(count: int, at_most: int) -> int:
-    """The size of chunks of at most so many, such that all are about equally large."""
-    chunks = -(-count // at_most)
-    return -(-count // chunks)
-
-
 def free_memory(device: torch.device) -> int | None:
     """Bytes that can still be allocated; None where that cannot be known."""
     if device.type == "cuda":

@@ -26,7 +26,7 @@ from mti.inversion import TextualInversion
 from mti.isolation import isolated, reason
 from mti.library_logging import quiet_lightning
 from mti.loggers import RunLogger
-from mti.memory import fitting, in_equal_shares, is_out_of_memory, release
+from mti.memory import fitting, is_out_of_memory, release
 from mti.parts import Parts
 from mti.prepare import PreparedRun, metrics_of
 from mti.schema import Trainer
@@ -77,15 +77,20 @@ def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> 
 
 
 def batches(runs: Sequence[PreparedRun], model: LatentDiffusion) -> list[list[PreparedRun]]:
-    """The runs in batches: those that were put together before, and the others in equal shares that fit."""
+    """The runs in batches: those that were put together before, and the others as many at a time as fit.
+
+    The others fill one batch after the other: so the batches stay the same ones, whichever of the first are done.
+    """
     at_most = runs[0].planned.config.training.runs_at_once if runs else None
     before: dict[tuple[str, ...], list[PreparedRun]] = {}
-    for run in runs:
-        before.setdefault(tuple(run.planned.folder.read_batch()), []).append(run)
+    kept = [tuple(run.planned.folder.read_batch()) for run in runs]
+    named_in = {name: batch for batch in kept for name in batch}  # a process may die before all of a batch have it
+    for run, batch in zip(runs, kept, strict=True):
+        before.setdefault(batch or named_in.get(_name(run), ()), []).append(run)
     fresh = before.pop((), [])
     for batch in [batch for batch in before if at_most and len(before[batch]) > at_most]:
         fresh += before.pop(batch)
-    size = in_equal_shares(len(fresh), runs_at_once(model, fresh)) if fresh else 1
+    size = runs_at_once(model, fresh) if fresh else 1
     return [*before.values(), *named(*(fresh[first : first + size] for first in range(0, len(fresh), size)))]
 
 
@@ -97,9 +102,13 @@ def cut(batch: list[PreparedRun], size: int) -> list[list[PreparedRun]]:
 def named(*shares: list[PreparedRun]) -> list[list[PreparedRun]]:
     """New batches, each written to the folders of its runs."""
     for share in shares:
-        members = [str(run.planned.folder.path.resolve()) for run in share]
+        members = [_name(run) for run in share]
         isolated(share, lambda run, members=members: run.planned.folder.write_batch(members), lambda run, _: None)
     return list(shares)
+
+
+def _name(run: PreparedRun) -> str:
+    return str(run.planned.folder.path.resolve())
 
 
 def runs_at_once(model: LatentDiffusion, runs: Sequence[PreparedRun]) -> int:

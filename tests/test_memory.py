@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mti import memory
-from mti.memory import fitting, in_equal_shares, is_out_of_memory
+from mti.memory import fitting, is_out_of_memory
 
 CPU, MEGA = torch.device("cpu"), 2**20
 
@@ -49,8 +49,3 @@ def test_what_fits_is_measured(monkeypatch):
 def test_where_memory_cannot_be_measured_all_runs_are_taken_to_fit(monkeypatch):
     monkeypatch.setattr(memory, "used_memory", lambda device: None)
     assert fitting(lambda count: None, 7, CPU) == (7, "not measured")
-
-
-@pytest.mark.parametrize(("count", "at_most", "size"), [(96, 60, 48), (7, 3, 3), (4, 3, 2), (5, 9, 5), (1, 1, 1)])
-def test_chunks_are_about_equal(count, at_most, size):
-    assert in_equal_shares(count, at_most) == size

@@ -114,7 +114,7 @@ def test_run_is_the_module_and_finds_parts_in_the_working_directory(tmp_path):
     told = [python("-m", "mti.cli", "run", *given, cwd=tmp_path), python("-m", "mti.run", *given, cwd=tmp_path)]
     assert [one.returncode for one in told] == [2, 2]
     assert told[0].stderr == told[1].stderr
-    assert told[0].stderr.startswith("mti: image='nothing' is neither a concept of the data set")
+    assert told[0].stderr.startswith("mti: image=nothing is neither a concept of the data set")
 
 
 # ------------------------------------------------------------------------------------------- completion

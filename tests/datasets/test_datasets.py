@@ -78,7 +78,7 @@ def test_only_a_photograph_that_is_not_in_the_cache_is_not_at_hand(tmp_path):
 
 
 def test_a_wrong_name_lists_the_right_ones():
-    with pytest.raises(UserError, match=r"image='teapto'.*did you mean teapot\?.*path to a picture") as error:
+    with pytest.raises(UserError, match=r"image=teapto.*did you mean teapot\?.*path to a picture") as error:
         data_set("pocket").check("teapto")
     assert all(name in str(error.value) for name in PAPERS_TWELVE)
     assert "\n" not in str(error.value)
