@@ -86,7 +86,10 @@ def batches(runs: Sequence[PreparedRun], model: LatentDiffusion) -> list[list[Pr
     kept = [tuple(run.planned.folder.read_batch()) for run in runs]
     named_in = {name: batch for batch in kept for name in batch}  # a process may die before all of a batch have it
     for run, batch in zip(runs, kept, strict=True):
-        before.setdefault(batch or named_in.get(_name(run), ()), []).append(run)
+        own = batch or named_in.get(_name(run), ())
+        before.setdefault(own, []).append(run)
+        if own and not batch:
+            isolated([run], lambda run, own=own: run.planned.folder.write_batch(own), lambda run, _: None)
     fresh = before.pop((), [])
     for batch in [batch for batch in before if at_most and len(before[batch]) > at_most]:
         fresh += before.pop(batch)

@@ -41,9 +41,11 @@ def test_as_many_as_fit_are_put_together_and_stay_so(runs, tiny_sd):
 def test_a_batch_that_was_not_written_to_all_its_folders_is_whole_again(runs, tiny_sd):
     """A process that is killed between two of its writes has trained none of it."""
     batches(runs, tiny_sd)
+    kept = [run.planned.folder.read_batch() for run in runs]
     for number in (2, 3, 4, 5):
         (runs[number].planned.folder.path / "batch.json").unlink()
     assert numbers(batches(runs, tiny_sd)) == [[0, 1, 2, 3], [4, 5]]
+    assert [run.planned.folder.read_batch() for run in runs] == kept
 
 
 def test_fewer_at_once_than_before_are_shared_out_anew(runs, tiny_sd):

@@ -77,8 +77,8 @@ class DataSet(ABC):
         likely = difflib.get_close_matches(image, self.names(), 1)
         hint = f" (did you mean {likely[0]}?)" if likely else ""
         raise UserError(
-            f"image={printable(image) or repr('')} is neither a concept of the data set{hint} nor a path to a picture or a "
-            f"folder of pictures; the concepts are: {', '.join(self.names())}"
+            f"image={printable(image) or repr('')} is neither a concept of the data set{hint} nor a path to a picture "
+            f"or a folder of pictures; the concepts are: {', '.join(self.names())}"
         )
 
 
