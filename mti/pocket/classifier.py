@@ -72,5 +72,5 @@ def run(options: Options) -> None:
     model = stage.run()
     summary = measure(model, Drawings("test", options.work))
     folder = options.weights / "classifier"
-    save_for_hf(model.half(), folder, {"label_names": LABELS}, model_args=MODEL_ARGS, safe_serialization=True)
+    save_for_hf(model.half(), str(folder), {"label_names": LABELS}, model_args=MODEL_ARGS, safe_serialization=True)
     keep_numbers(stage, folder, summary)

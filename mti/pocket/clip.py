@@ -143,7 +143,7 @@ def processor(tokenizer: CLIPTokenizer) -> CLIPProcessor:
     return CLIPProcessor(images, tokenizer)
 
 
-def load(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
+def load(folder: Path) -> tuple[Any, CLIPTokenizer]:
     """The trained model in fp32 and its tokenizer."""
     return CLIPModel.from_pretrained(folder, dtype=torch.float32), CLIPTokenizer.from_pretrained(folder)
 

@@ -26,7 +26,12 @@ NOISE = 0.1  # of a picture in [-1, 1]
 
 def build() -> ViTModel:
     """The untrained network."""
-    size = {"hidden_size": 160, "intermediate_size": 640, "num_attention_heads": 5, "num_hidden_layers": 5}
+    size: dict[str, Any] = {
+        "hidden_size": 160,
+        "intermediate_size": 640,
+        "num_attention_heads": 5,
+        "num_hidden_layers": 5,
+    }
     return ViTModel(ViTConfig(**size, image_size=SIZE, patch_size=8), add_pooling_layer=False)
 
 

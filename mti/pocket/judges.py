@@ -40,7 +40,8 @@ class Judges:
         self.classifier: Any = timm.create_model(f"local-dir:{weights / 'classifier'}", pretrained=True)
         self.captioner, self.words = captioner.load(weights / "captioner")
         self.clip, self.tokenizer = clip.load(weights / "clip")
-        for model in (self.classifier, self.captioner, self.clip):
+        models: list[Any] = [self.classifier, self.captioner, self.clip]
+        for model in models:
             model.float().eval().requires_grad_(False).to(DEVICE)
 
     @torch.no_grad()

@@ -122,7 +122,8 @@ def run(options: Options) -> None:
     """Prepare latents and captions, train, and write a `StableDiffusionPipeline` folder."""
     folder = options.weights / "ldm"
     spoken, tokenizer = clip.load(options.weights / "clip")
-    vae: Any = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval().to(DEVICE)
+    vae: Any = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
+    vae.eval().to(DEVICE)
     train = Drawings("train", options.work)
     captions, clean = caption_ids(tokenizer, train, options.work), latents(vae, train, options.work)
     alphas = scheduler().alphas_cumprod.to(DEVICE)

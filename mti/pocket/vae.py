@@ -12,7 +12,7 @@ from torch import Tensor
 from mti.pocket.drawings import SIZE, Drawings
 from mti.pocket.stage import DEVICE, Losses, Options, Stage, forget_origin, generator, keep_numbers, to_model
 
-STEPS = 7_000
+STEPS = 16_000
 BATCH = 8
 KL_WEIGHT = 2e-7
 SSIM_WEIGHT = 0.5
