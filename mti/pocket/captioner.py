@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from tokenizers import decoders
 from torch import Tensor, nn
 from transformers import (
     BertTokenizer,
@@ -22,6 +23,7 @@ from transformers import (
     BlipProcessor,
     BlipTextConfig,
     BlipVisionConfig,
+    PreTrainedTokenizerFast,
 )
 
 from mti.perception.segmenter import load as load_segmenter
@@ -43,13 +45,17 @@ LONGEST = 32  # tokens
 MEASURED = 1_000  # held-out drawings
 
 
-def tokenizer() -> BertTokenizer:
-    """One token for each word of the world's language."""
+def tokenizer() -> PreTrainedTokenizerFast:
+    """BERT's, with one token for each word of the world's language; "go-kart" is three, and one again when read."""
     vocabulary = {word: index for index, word in enumerate(SPECIAL + language.words())}
-    return BertTokenizer(vocab=vocabulary, bos_token="[DEC]", model_max_length=LONGEST)
+    words: Any = BertTokenizer(vocab=vocabulary).backend_tokenizer
+    words.decoder = decoders.Sequence([decoders.WordPiece(), decoders.Fuse(), decoders.Replace(" - ", "-")])
+    names = ("pad", "unk", "cls", "sep", "mask", "bos")
+    special = {f"{name}_token": token for name, token in zip(names, SPECIAL, strict=True)}
+    return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=LONGEST, **special)
 
 
-def build(words: BertTokenizer) -> BlipForConditionalGeneration:
+def build(words: PreTrainedTokenizerFast) -> BlipForConditionalGeneration:
     """The untrained captioner."""
     size = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": 4, "initializer_range": 0.02}
     vision = BlipVisionConfig(**size, num_hidden_layers=5, image_size=SIZE, patch_size=8)
@@ -81,7 +87,7 @@ class WithHeads(nn.Module):
         return told.loss, {name: head(seen[:, 1:].mean(1)).float() for name, head in self.heads.items()}
 
 
-def encoded(words: BertTokenizer, captions: list[str]) -> dict[str, Tensor]:
+def encoded(words: PreTrainedTokenizerFast, captions: list[str]) -> dict[str, Tensor]:
     """Captions to the decoder's input, its mask and its labels, [batch, longest] each."""
     batch = words(captions, padding=True, return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"]
@@ -119,10 +125,10 @@ def preprocessing() -> BlipImageProcessor:
     return BlipImageProcessor(size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3)
 
 
-def captions_of(model: Any, words: BertTokenizer, pictures: Tensor) -> list[str]:
+def captions_of(model: Any, words: PreTrainedTokenizerFast, pictures: Tensor) -> list[str]:
     """What the captioner says of pictures in [-1, 1], [batch, 3, 64, 64]; found greedily."""
     ids = [row for batch in pictures.split(100) for row in model.generate(batch, max_new_tokens=LONGEST - 4).tolist()]
-    return [text.replace(" - ", "-") for text in words.batch_decode(ids, skip_special_tokens=True)]
+    return words.batch_decode(ids, skip_special_tokens=True)
 
 
 def scores(captions: list[str], scenes: list[Scene], way: str) -> dict[str, float]:
@@ -139,7 +145,7 @@ def scores(captions: list[str], scenes: list[Scene], way: str) -> dict[str, floa
 
 
 @torch.no_grad()
-def measure(model: Any, words: BertTokenizer, test: Drawings, sam: Any) -> dict[str, Any]:
+def measure(model: Any, words: PreTrainedTokenizerFast, test: Drawings, sam: Any) -> dict[str, Any]:
     """How well held-out drawings with stickers or patterns are told: whole, and cut out by a random click."""
     wanted = (test.label("sticker", slice(None)) + test.label("pattern", slice(None))).nonzero().flatten()[:MEASURED]
     pictures, scenes = test.pictures(wanted), test.scenes(wanted)
@@ -188,6 +194,6 @@ def run(options: Options) -> None:
     keep_numbers(stage, folder, summary)
 
 
-def load(folder: Path) -> tuple[Any, BertTokenizer]:
+def load(folder: Path) -> tuple[Any, PreTrainedTokenizerFast]:
     """The trained captioner in fp32, and its words."""
     return BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval(), tokenizer()
