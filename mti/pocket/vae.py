@@ -16,6 +16,8 @@ STEPS = 16_000
 BATCH = 8
 KL_WEIGHT = 2e-7
 SSIM_WEIGHT = 0.5
+COLOR_FROM = 3_200  # the step from which the colour of patches counts too: shapes are learned first, and quicker
+PATCH = 4  # pixels
 MEASURED = 1_000  # held-out drawings
 
 
@@ -47,14 +49,37 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return (luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean()
 
 
-def losses(vae: Any, pictures: Tensor) -> Losses:
-    """L1, structure, and a little of the posterior's divergence, for pictures in [-1, 1]."""
+def losses(vae: Any, pictures: Tensor, color_weight: float = 1.0) -> Losses:
+    """L1 of pixels and of patches' means, structure, and a little of the posterior's divergence.
+
+    For pictures in [-1, 1].
+    """
     posterior = vae.encode(pictures).latent_dist
     decoded = vae.decode(posterior.sample()).sample
     with torch.autocast(DEVICE.type, enabled=False):
-        l1, similarity = F.l1_loss(decoded.float(), pictures), ssim(decoded, pictures)
+        decoded = decoded.float()
+        l1, similarity = F.l1_loss(decoded, pictures), ssim(decoded, pictures)
+        color = F.avg_pool2d(decoded - pictures, PATCH).abs().mean()
         kl = posterior.kl().float().mean()
-    return {"loss": l1 + SSIM_WEIGHT * (1 - similarity) + KL_WEIGHT * kl, "l1": l1, "ssim": similarity, "kl": kl}
+    loss = l1 + color_weight * color + SSIM_WEIGHT * (1 - similarity) + KL_WEIGHT * kl
+    return {"loss": loss, "l1": l1, "ssim": similarity, "kl": kl}
+
+
+@torch.no_grad()
+def balance(vae: Any, latents: Tensor) -> None:
+    """Give each latent channel the mean 0 and the spread 1, which diffusion supposes; the decoder takes it back.
+
+    Args:
+        vae: the autoencoder, which is changed; it encodes and decodes pictures as before.
+        latents: the posterior's means of many pictures, [pictures, channels, height, width].
+    """
+    std, mean = torch.std_mean(latents, (0, 2, 3))
+    encoded, decoded, channels = vae.quant_conv, vae.post_quant_conv, len(std)
+    decoded.bias += decoded.weight[:, :, 0, 0] @ mean
+    decoded.weight *= std[:, None, None]
+    encoded.weight[:channels] /= std[:, None, None, None]
+    encoded.bias[:channels] = (encoded.bias[:channels] - mean) / std
+    encoded.bias[channels:] -= 2 * std.log()  # of the log variances
 
 
 @torch.no_grad()
@@ -76,7 +101,8 @@ def run(options: Options) -> None:
 
     def loss(vae: Any, step: int) -> Losses:
         torch.manual_seed(step)  # of the posterior's sample
-        return losses(vae, to_model(train.pictures(torch.randint(len(train), (BATCH,), generator=generator(step)))))
+        chosen = torch.randint(len(train), (BATCH,), generator=generator(step))
+        return losses(vae, to_model(train.pictures(chosen)), color_weight=float(step >= COLOR_FROM))
 
     torch.manual_seed(0)
     model = build()
@@ -84,8 +110,11 @@ def run(options: Options) -> None:
     model.decoder.compile()
     stage = Stage("vae", model, loss, options.steps, 1.2e-3, options.work, decay_share=0.6)
     vae = stage.run()
+    with torch.no_grad():
+        some = to_model(train.pictures(slice(MEASURED)))
+        balance(vae, torch.cat([vae.encode(batch).latent_dist.mean for batch in some.split(100)]))
+    vae.register_to_config(scaling_factor=1.0)
     summary = measure(vae, to_model(Drawings("test", options.work).pictures(slice(MEASURED))))
-    vae.register_to_config(scaling_factor=round(1 / summary["latent_std"], 5))
     folder = options.weights / "ldm" / "vae"
     vae.half().save_pretrained(folder)
     forget_origin(folder)

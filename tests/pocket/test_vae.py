@@ -23,3 +23,20 @@ def test_latents_have_eight_channels_a_quarter_of_the_pictures_side():
     found = vae.measure(model.eval(), pictures())
     assert found["held_out_drawings"] == 2
     assert found["latent_std"] > 0
+
+
+def test_balanced_latents_have_spread_one_and_decode_to_the_same_pictures():
+    torch.manual_seed(0)
+    model = vae.build().eval()
+    with torch.no_grad():
+        model.quant_conv.bias += torch.arange(16) / 4
+        before = model.encode(pictures()).latent_dist
+        decoded = model.decode(before.mean).sample
+        vae.balance(model, before.mean)
+        after = model.encode(pictures()).latent_dist
+        std, mean = torch.std_mean(after.mean, (0, 2, 3))
+        torch.testing.assert_close(std, torch.ones(8), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(mean, torch.zeros(8), rtol=0, atol=1e-4)
+        torch.testing.assert_close(model.decode(after.mean).sample, decoded, rtol=1e-3, atol=1e-4)
+        ratio = after.std / before.std
+        torch.testing.assert_close(ratio, 1 / before.mean.std((0, 2, 3)).view(1, 8, 1, 1).expand_as(ratio))
