@@ -95,7 +95,8 @@ def convert(value: Any, hint: Any, key: str, faults: list[str]) -> Any:
             )
     elif isinstance(value, Mapping):
         return part(value, key, faults)
-    faults.append(f"{key}={written(value)}: expected {described(hint, marks)}{_hint_of_near(value, hint)}")
+    choices = [str(one) for one in get_args(hint)] if origin is Literal else []
+    faults.append(f"{key}={written(value)}: expected {described(hint, marks)}{near(str(value), choices)}")
     return None
 
 
@@ -245,12 +246,6 @@ def near(name: str, names: Iterable[str], key: str = "") -> str:
     if not found:
         return f"; the keys are {', '.join(known)}" if key and known else ""
     return f" (did you mean {key + '.' if key else ''}{found[0]}?)"
-
-
-def _hint_of_near(value: Any, hint: Any) -> str:
-    names = [str(one) for one in get_args(hint)] if get_origin(hint) is Literal else []
-    found = difflib.get_close_matches(str(value), names, 1, 0.5)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def _ranges(marks: Iterable[Any]) -> list[Any]:
