@@ -44,7 +44,7 @@ def test_clicks_make_folders_of_their_own():
 
 def test_what_is_only_downloaded_is_no_other_run():
     real = ["segmenter=sam_vit_b", "click=[30,30]"]
-    more = [*real, "segmenter.download=true"]
+    more = [*real, "download=true"]
     assert folder(*more) == folder(*real)
     assert changes(plain(placed(*real)), placed(*more)) == []
 

@@ -8,7 +8,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,11 +23,9 @@ from torch import nn
 from mti.concepts.clicks import Clicks
 from mti.concepts.squares import window_around
 from mti.concepts.thing import Segment
-from mti.downloads import fetch
 from mti.perception.loaded import LoadedOnce
-from mti.ranges import INCIDENTAL
 from mti.types import UserError
-from mti.weights import Need, file_need, weights_path
+from mti.weights import GET, Need, file_need, weights_path
 
 LARGEST = 2048  # pixels of the longer side; Segment Anything itself looks at 1024
 LONGEST = 2  # times as long as it is wide: what the model is shown of a picture
@@ -39,9 +37,8 @@ CONTAINED = 0.9  # of a fragment's pixels lie in the whole
 class SamSegmenter(LoadedOnce[Sam]):
     """A Segment Anything model: `pocket:NAME` or a folder with `config.json`, or one of the paper's checkpoints.
 
-    A checkpoint is a file, whose `architecture` is vit_b, vit_l or vit_h; where it is missing it is
-    downloaded from `url`, if `download` says so, and its SHA-256 is checked. The weights are loaded when
-    the first picture is shown, and kept until `release`.
+    A checkpoint is a file, whose `architecture` is vit_b, vit_l or vit_h; where it is missing, `wanted` says
+    that `url` has it. The weights are loaded when the first picture is shown, and kept until `release`.
     """
 
     def __init__(
@@ -50,23 +47,18 @@ class SamSegmenter(LoadedOnce[Sam]):
         architecture: Literal["vit_b", "vit_l", "vit_h"] | None = None,
         url: str | None = None,
         sha256: str | None = None,
-        download: Annotated[bool, INCIDENTAL] = False,
     ) -> None:
         self.name = path
         self.path = weights_path(path)
         self.architecture = architecture
         self.url = url
         self.sha256 = sha256
-        self.download = download
 
     def check(self) -> None:
-        """Raise a `UserError` if the weights are neither there nor to be downloaded."""
-        if os.path.exists(self.path) or (self.download and self.url):
-            return
-        way = (
-            f"download it from {self.url} with segmenter.download=true, or put it there" if self.url else "put it there"
-        )
-        raise UserError(f"segmenter.path={self.name}: there is no {self.path}; {way}, or choose segmenter=pocket")
+        """Raise a `UserError` if the weights are not there."""
+        if not os.path.exists(self.path):
+            way = f"{GET}, or put it there" if self.url else "put it there"
+            raise UserError(f"segmenter.path={self.name}: there is no {self.path}; {way}, or choose segmenter=pocket")
 
     def __call__(self, picture: Image.Image, clicks: Clicks) -> Segment:
         """The model's mask for what is pointed at in an RGB picture of any size.
@@ -101,10 +93,8 @@ class SamSegmenter(LoadedOnce[Sam]):
         return file_need("the segmenter", self.url, self.name, self.sha256) if self.url else []
 
     def load(self) -> Sam:
-        """The model, downloaded if need be."""
+        """The model."""
         self.check()
-        if not os.path.exists(self.path):
-            fetch(str(self.url), self.path, self.sha256)
         return load(str(self.path), self.architecture)
 
 

@@ -189,14 +189,14 @@ def test_the_signature_names_the_architectures():
 
 def test_a_missing_checkpoint_is_told_with_the_way_to_it(tmp_path):
     missing = SamSegmenter(str(tmp_path / "sam.pth"), "vit_b", "http://127.0.0.1/sam.pth", "0" * 64)
-    way = r"there is no .*sam.pth; download it from http://127.0.0.1/sam.pth with segmenter.download=true"
+    way = r"there is no .*sam.pth; get it with `python -m mti.download` and the settings of the run"
     for ask in (missing.check, lambda: missing(PICTURE, PROMPTS[0])):
         with pytest.raises(UserError, match=way):
             ask()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_is_downloaded_when_asked_for_and_checked(checkpoint, tmp_path):
+def test_a_checkpoint_is_fetched_from_where_it_says_and_checked(checkpoint, tmp_path):
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
             super().__init__(*args, directory=str(tmp_path))
@@ -208,11 +208,11 @@ def test_a_checkpoint_is_downloaded_when_asked_for_and_checked(checkpoint, tmp_p
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/sam.pth"
-        wrong = SamSegmenter(str(tmp_path / "a.pth"), "vit_b", url, "0" * 64, download=True)
-        wrong.check()
+        (wrong,) = SamSegmenter(str(tmp_path / "a.pth"), "vit_b", url, "0" * 64).wanted()
         with pytest.raises(UserError, match="instead of 0000"):
-            wrong(PICTURE, PROMPTS[0])
-        right = SamSegmenter(str(tmp_path / "b.pth"), "vit_b", url, digest, download=True)
+            wrong.fetch()
+        right = SamSegmenter(str(tmp_path / "b.pth"), "vit_b", url, digest)
+        right.wanted()[0].fetch()
         found = right(PICTURE, PROMPTS[0])
         server.shutdown()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.pth", "sam.pth"]
