@@ -22,9 +22,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mti.checks import checked
 from mti.errors import UserError
 from mti.files import safe_name
-from mti.schema import checked
 from mti.usage import help_text
 
 CONF = next(

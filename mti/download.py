@@ -11,9 +11,10 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
+from mti.checks import checked, raise_together
 from mti.command_line import command
 from mti.parts import Parts
-from mti.schema import RunConfig, checked, raise_together
+from mti.schema import RunConfig
 from mti.weights import Need
 
 log = logging.getLogger("mti")

@@ -20,9 +20,10 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from mti.checks import checked, raise_together
 from mti.command_line import command
 from mti.errors import UserError
-from mti.schema import Evaluation, Generate, checked, raise_together
+from mti.schema import Evaluation, Generate
 from mti.templates import SLOT
 from mti.typed import HYDRAS_OWN, convert, part, written
 

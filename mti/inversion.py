@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mti.loss import latent_diffusion_loss
-from mti.noise import TrainingDraw, training_draw
+from mti.noise import TrainingDraw, stratified, training_draw
+from mti.rows import RowOptimizer, Together, Vocabulary
+from mti.schedules import rate
 from mti.schema import Training
 from mti.templates import TEMPLATES
 from mti.tokens import PlaceholderTable, encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Posterior
-
-MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Run:
     token_ids: Sequence[int]  # of the initial text
     posteriors: Sequence[Posterior]  # of the pictures: as they are and, to flip at random, mirrored too
     training: Training
+    optimizer: RowOptimizer  # runs with the same one are stepped together
     start: Float[Tensor, "num_vectors width"] | None = None  # embeddings to start from; None: those of the text
+    weights: Sequence[Float[Tensor, "pictures 1 h w"]] | None = None  # of the loss, for each of the posteriors
 
 
 class TextualInversion(pl.LightningModule):
@@ -51,7 +53,11 @@ class TextualInversion(pl.LightningModule):
         self.losses = [float("nan")] * len(self.runs)  # of each run's latest batch
         self.failures: dict[int, str] = {}
         self._good = [embeddings.detach().clone() for embeddings in self.table.embeddings]
-        self._moments: dict[int, dict[str, Tensor]] = {}
+        self._averages = [
+            None if run.training.average is None else rows.clone()
+            for run, rows in zip(self.runs, self._good, strict=True)
+        ]
+        self._kept: dict[int, dict[str, Tensor]] = {}  # the optimizer's state that runs go on from
         self._templates = [
             torch.tensor(
                 [
@@ -76,6 +82,15 @@ class TextualInversion(pl.LightningModule):
         """The embeddings of all runs in the order of their placeholder ids."""
         return self.table([i not in self.failures for i in range(len(self.runs))])
 
+    def learned(self, run: int) -> Float[Tensor, "num_vectors width"]:
+        """What a run is judged by and leaves behind: its embeddings, or their average over the updates."""
+        average = self._averages[run]
+        return self.table.embeddings[run].detach() if average is None else average
+
+    def all_learned(self) -> Float[Tensor, "num_vectors width"]:
+        """The same of all runs, in the order of their placeholder ids."""
+        return torch.cat([self.learned(i) for i in range(len(self.runs))])
+
     def training_step(self, step: int) -> Tensor:
         """The sum over runs of each run's mean loss on the batch that chance gives it at this step."""
         active = self.active
@@ -87,29 +102,57 @@ class TextualInversion(pl.LightningModule):
         ]
         z = torch.stack([sample_latent(self.runs[i].posteriors, draw) for i, draw in samples])
         eps = torch.stack([draw.noise for _, draw in samples])
-        t = torch.tensor([int(draw.timestep * len(self.model.alphas_cumprod)) for _, draw in samples])
+        times = [self._timestep(i, step, n % self.batch_size, draw) for n, (i, draw) in enumerate(samples)]
+        t = torch.tensor([int(time * len(self.model.alphas_cumprod)) for time in times])
         ids = torch.stack([self._templates[i][int(draw.template * len(self._templates[i]))] for i, draw in samples])
         text, prompt = encode_distinct(self.model, ids.to(self.device), self.embeddings())
         z, t, eps = (tensor.to(self.device) for tensor in (z, t, eps))
-        loss = latent_diffusion_loss(self.model, z, text[prompt], t, eps).view(len(active), -1).mean(dim=1)
+        weight = self._weight(samples)
+        loss = latent_diffusion_loss(self.model, z, text[prompt], t, eps, weight).view(len(active), -1).mean(dim=1)
         for i, value in zip(active, loss.tolist(), strict=True):
             self.losses[i] = value
         return loss[self._checked(active, loss.isfinite(), "loss")].sum()
 
+    def _timestep(self, run: int, step: int, sample: int, draw: TrainingDraw) -> float:
+        own = self.runs[run]
+        if own.training.timesteps == "uniform":
+            return draw.timestep
+        return stratified(own.seed, own.image, step, sample, self.batch_size, draw.timestep)
+
+    def _weight(self, samples: Sequence[tuple[int, TrainingDraw]]) -> Tensor | None:
+        """What each place of each latent counts in the loss; None if all count the same."""
+        if all(run.weights is None for run in self.runs):
+            return None
+        even = torch.ones(1, *self.model.latent_shape[1:])
+        found = [even if (own := self.runs[i].weights) is None else chosen(own, draw) for i, draw in samples]
+        return torch.stack(found).to(self.device)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with a parameter group per run, going on where a loaded run state left it."""
-        optimizer = torch.optim.AdamW(
-            {"params": [embeddings], "lr": run.training.learning_rate, "weight_decay": run.training.weight_decay}
-            for run, embeddings in zip(self.runs, self.table.embeddings, strict=True)
-        )
-        for i, moments in self._moments.items():
+        """A parameter group for each run, going on where a loaded run state left it; runs of one optimizer share it."""
+        vocabulary = Vocabulary(self.model.embedding, self.model.widths)
+        groups: dict[int, list[dict[str, Any]]] = {}
+        for run, embeddings in zip(self.runs, self.table.embeddings, strict=True):
+            group = {"params": [embeddings], "lr": rate(run.training, 0), "weight_decay": run.training.weight_decay}
+            groups.setdefault(id(run.optimizer), []).append(group)
+        makers = {id(run.optimizer): run.optimizer for run in self.runs}
+        parts = [makers[key](own, vocabulary) for key, own in groups.items()]
+        optimizer = parts[0] if len(parts) == 1 else Together(parts)
+        for i, state in self._kept.items():
             embeddings = self.table.embeddings[i]
-            optimizer.state[embeddings] = {name: moments[name].to(embeddings.device) for name in MOMENTS}
-            optimizer.state[embeddings]["step"] = moments["step"].cpu()
+            optimizer.state[embeddings] = {
+                name: value.to(embeddings.device) if value.shape == embeddings.shape else value.cpu()
+                for name, value in state.items()
+            }
         return optimizer
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip each run by itself, and keep failed runs out of the update."""
+        """Set each run's learning rate, clip its gradient, and keep failed runs out of the update."""
+        rates = {
+            embeddings: rate(run.training, self.step)
+            for run, embeddings in zip(self.runs, self.table.embeddings, strict=True)
+        }
+        for group in optimizer.param_groups:
+            group["lr"] = rates[group["params"][0]]
         for i, (run, embeddings) in enumerate(zip(self.runs, self.table.embeddings, strict=True)):
             if i in self.failures:
                 embeddings.grad = None
@@ -127,20 +170,27 @@ class TextualInversion(pl.LightningModule):
                 good, embeddings = self._good[i], self.table.embeddings[i]
                 embeddings.copy_(good) if i in self.failures else good.copy_(embeddings)
         self.step += 1
+        for i in self.active:
+            if (average := self._averages[i]) is not None:
+                decay = min(self.runs[i].training.average or 0.0, (1 + self.step) / (10 + self.step))
+                average.lerp_(self._good[i], 1 - decay)
         if not self.active:
             self.trainer.should_stop = True
 
     def run_state(self, run: int) -> dict[str, Tensor]:
-        """A run's embeddings and their optimizer state: all that its training needs to go on."""
-        embeddings = self.table.embeddings[run]
-        return {"embeddings": embeddings.detach(), **self.trainer.optimizers[0].state[embeddings]}
+        """A run's embeddings, their average and the optimizer's state: all that its training needs to go on."""
+        embeddings, average = self.table.embeddings[run], self._averages[run]
+        own = {"embeddings": embeddings.detach()} | ({} if average is None else {"average": average})
+        return {**own, **self.trainer.optimizers[0].state[embeddings]}
 
     def load_run_state(self, run: int, state: dict[str, Tensor]) -> None:
         """Go on from what `run_state` gave. To be called before training starts."""
         with torch.no_grad():
             self.table.embeddings[run].copy_(state["embeddings"])
         self._good[run].copy_(state["embeddings"])
-        self._moments[run] = state
+        if (average := self._averages[run]) is not None:
+            average.copy_(state["average"])
+        self._kept[run] = {name: value for name, value in state.items() if name not in ("embeddings", "average")}
 
     def _checked(self, runs: list[int], finite: Tensor, what: str) -> Tensor:
         """`finite`, with the runs for which it is false noted as failures."""
@@ -158,3 +208,9 @@ def sample_latent(posteriors: Sequence[Posterior], draw: TrainingDraw) -> Float[
     posterior = posteriors[int(draw.flip * len(posteriors))]
     picture = int(draw.picture * len(posterior.mean))
     return posterior.mean[picture] + posterior.std[picture] * draw.posterior
+
+
+def chosen(weights: Sequence[Float[Tensor, "pictures 1 h w"]], draw: TrainingDraw) -> Float[Tensor, "1 h w"]:
+    """The weights of the picture that `sample_latent` takes."""
+    weight = weights[int(draw.flip * len(weights))]
+    return weight[int(draw.picture * len(weight))]

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from mti.checks import raise_together
 from mti.command_line import COMPOSING, CONF, PATHS, TEXTS, composition_faults, quoted
 from mti.errors import UserError
 from mti.figures import grid
@@ -25,7 +26,7 @@ from mti.generate import generate
 from mti.outputs import RunFolder
 from mti.parts import Parts
 from mti.run import configured, ready, run_pending
-from mti.schema import Generate, RunConfig, raise_together
+from mti.schema import Generate, RunConfig
 from mti.termination import TERMINATION, Terminated
 from mti.typed import convert
 

@@ -45,6 +45,15 @@ def training_draw(seed: int, image: str, step: int, sample: int, shape: LatentSh
     return TrainingDraw(timestep, template, picture, flip, posterior, noise)
 
 
+def stratified(seed: int, image: str, step: int, sample: int, batch: int, timestep: float) -> float:
+    """A sample's timestep in [0, 1), such that each of `batch` equal shares of them has one sample of the batch.
+
+    `timestep` is where in its share it lies; which share is whose is drawn anew at each step.
+    """
+    shares = torch.randperm(batch, generator=generator("shares", seed, image, step)).tolist()
+    return (shares[sample] + timestep) / batch
+
+
 def evaluation_grid(
     image: str, samples: int, timesteps: int, shape: LatentShape
 ) -> tuple[Int[Tensor, " samples"], Float[Tensor, "samples channels height width"]]:

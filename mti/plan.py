@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from mti.checks import together
 from mti.close import fail
 from mti.concepts.clicks import resolve_clicks
 from mti.concepts.identity import digest
@@ -24,7 +25,7 @@ from mti.outputs import RunFolder, safe_name
 from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
-from mti.schema import RunConfig, flat, plain, together
+from mti.schema import RunConfig, flat, plain
 from mti.typed import settings_of, written
 from mti.types import Concept
 
@@ -129,6 +130,8 @@ def _check_concept(config: RunConfig, parts: Parts) -> None:
     if data.is_local(config.image):
         concept = data.concept(config.image)
         clicks = resolve_clicks(config.click, config.outside, config.box, concept)
+        if config.training.mask and clicks is None:
+            raise UserError(f"training.mask=thing: no click on {config.image}; give click=[x,y], or no mask")
         check_concept(concept, clicks, config.crop, parts.build(config.segmenter))
         getattr(initializer, "check", lambda _: None)(concept)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from mti.isolation import isolated
 from mti.parts import Parts
 from mti.phases import phase
 from mti.plan import PlannedRun
+from mti.schema import Training
 from mti.tokens import prompt_ids
 from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
 
@@ -117,15 +119,17 @@ class Preparation:
             with phase(f"{concept.name}: encoding its pictures"):
                 encoded = [self.model.encode_picture(view) for view in views]
             self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
+        mask = mask_of(concept, references)
         run = Run(
             concept.name,
             config.seed,
             self._token_ids(text),
             self._posteriors[id(concept), flip],
             config.training,
+            self.parts.build(config.optimizer),
             text.embeddings,
+            loss_weights(mask, self.model.latent_shape, config.training),
         )
-        mask = mask_of(concept, references)
         another = self.parts.build(config.dataset).caption_of_another(config.image)
         with phase(f"{config.title}: measuring what its curves are to be seen beside"):
             levels = self._calibration(planned, concept).levels(
@@ -154,6 +158,25 @@ def mask_of(
     small = concept.mask.convert("L").resize((references.shape[3], references.shape[2]))
     masks[0] = torch.from_numpy(np.array(small)) > 127
     return masks
+
+
+def loss_weights(
+    mask: Bool[Tensor, "pictures size size"] | None, latent_shape: tuple[int, int, int], training: Training
+) -> list[Float[Tensor, "pictures 1 h w"]] | None:
+    """What each place of a latent counts in the loss: 1 on the thing, `training.background` beside it.
+
+    Between them by the share of its pixels that are the thing's. A picture of which no mask is known counts evenly.
+    With `training.flip` the weights of the mirrored pictures follow. The idea of masked training is that of
+    OneTrainer and sd-scripts.
+    """
+    if training.mask is None:
+        return None
+    if mask is None:
+        raise UserError("training.mask=thing: no thing is clicked on in this picture; give click=[x,y], or no mask")
+    share = F.interpolate(mask[:, None].float(), latent_shape[1:], mode="area")
+    weight = training.background + (1 - training.background) * share
+    weight[~mask.any(dim=(1, 2))] = 1.0
+    return [weight, weight.flip(-1)] if training.flip else [weight]
 
 
 def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:

@@ -18,9 +18,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from mti.checks import checked, raise_together
 from mti.command_line import command
 from mti.errors import UserError
-from mti.schema import RunConfig, checked, groups, raise_together
+from mti.schema import RunConfig, groups
 from mti.typed import part
 
 log = logging.getLogger("mti")

@@ -1,26 +1,19 @@
 """The configuration's sections: of every setting its name, type, range and default, and what runs share.
 
-`conf/` has the same settings with what each is for; Hydra composes it, and `checked` makes it a `RunConfig`.
+`conf/` has the same settings with what each is for; Hydra composes it, and `mti.checks` makes it a `RunConfig`.
 Parts (a model, a metric …) are checked against what their classes are made with: see `mti.typed`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from omegaconf import DictConfig, ListConfig
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-
-from mti.errors import UserError
 from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
-from mti.templates import SLOT, TEMPLATES
-from mti.typed import Part, convert, walk, written
-
-Section = TypeVar("Section")
+from mti.templates import TEMPLATES
+from mti.typed import Part, walk, written
 
 Steps = list[Annotated[int, AtLeast(0)]]
 Count = Annotated[int, AtLeast(1)]
@@ -34,6 +27,13 @@ class Training:
     """How the placeholder embeddings are trained."""
 
     learning_rate: Annotated[float, Above(0)] = 0.005
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[int, AtLeast(0)] = 0
+    horizon: Annotated[int | None, AtLeast(1)] = None
+    average: Annotated[float | None, Between(0, 1)] = None
+    timesteps: Literal["uniform", "stratified"] = "uniform"
+    mask: Literal["thing"] | None = None
+    background: Annotated[float, Between(0, 1)] = 0.0
     batch_size: Annotated[int, AtLeast(1), SHARED] = 4
     weight_decay: Annotated[float, AtLeast(0)] = 0.0
     max_grad_norm: Annotated[float, Above(0)] | None = None
@@ -114,6 +114,7 @@ class RunConfig:
     image: str
     init: Init
     model: Annotated[Part, SHARED]
+    optimizer: Part
     dataset: Part
     classifier: Part
     captioner: Part
@@ -171,84 +172,6 @@ class Generate:
     output: str | None = None
 
 
-def checked(config: DictConfig, kind: type[Section]) -> tuple[Section | None, list[str]]:
-    """A composed configuration as its dataclass, and every fault of it in a line.
-
-    With faults, the dataclass has defaults in their place, to see what else is wrong; or is None.
-    """
-    faults: list[str] = []
-    plain = _resolved(config, "", faults)
-    if faults:
-        return None, faults
-    found: Any = convert(plain, kind, "", faults)
-    if isinstance(found, RunConfig):
-        found = with_clicks(found)
-        faults += meant(found)
-    return found, faults
-
-
-def _resolved(node: Any, key: str, faults: list[str]) -> Any:
-    """A node as plain data, its interpolations resolved; what cannot be is a fault."""
-    if not isinstance(node, DictConfig | ListConfig):
-        return node
-    if node._is_none():
-        return None
-    names: Any = list(node) if isinstance(node, DictConfig) else range(len(node))
-    found: dict[Any, Any] = {}
-    for name in names:
-        path = f"{key}[{name}]" if isinstance(node, ListConfig) else f"{key}.{name}".lstrip(".")
-        try:
-            value = node[name]
-        except MissingMandatoryValue:
-            faults.append(f"{path} is missing: give it a value")
-        except OmegaConfBaseException as error:
-            faults.append(f"{path}: {' '.join(str(error).splitlines()[0].split())}")
-        else:
-            found[name] = _resolved(value, path, faults)
-    return found if isinstance(node, DictConfig) else list(found.values())
-
-
-def with_clicks(config: RunConfig) -> RunConfig:
-    """`init.click`, `init.outside` and `init.box` are other spellings of `click`, `outside` and `box`."""
-    given = {name: getattr(config.init, name) for name in ("click", "outside", "box")}
-    given = {name: value for name, value in given.items() if value is not None}
-    plain = dataclasses.replace(config.init, click=None, outside=None, box=None)
-    return dataclasses.replace(config, init=plain, **given)
-
-
-def meant(config: RunConfig) -> Iterator[str]:
-    """What is allowed by itself, and makes no sense beside the rest."""
-    if not re.fullmatch(r"[^/\\\0]{1,120}", config.experiment.name) or config.experiment.name.strip(". ") == "":
-        yield f"experiment.name={written(config.experiment.name)}: expected the name of one folder"
-    for key, prompts in (
-        ("evaluation.prompts", config.evaluation.prompts),
-        ("personalization.prompts", config.personalization.prompts),
-    ):
-        for prompt in prompts:
-            if SLOT not in prompt:
-                yield f"{key} has {prompt!r}: put {SLOT} where the learned tokens go"
-    if not config.evaluation.prompts:
-        yield "evaluation.prompts=[]: expected at least one prompt, such as 'a photo of {}'"
-    for step in config.personalization.steps:
-        if step > config.trainer.max_steps:
-            yield (
-                f"personalization.steps has {step}, past the end: expected steps from 0 to "
-                f"trainer.max_steps={config.trainer.max_steps}"
-            )
-    if config.personalization.steps and not config.personalization.prompts:
-        yield "personalization.prompts=[]: personalization.steps asks for pictures; give prompts, or no steps"
-
-
-def together(configs: Sequence[RunConfig]) -> Iterator[str]:
-    """What makes no sense in a whole list of runs."""
-    names = list(dict.fromkeys(config.init.name for config in configs))
-    for key, owner in (("text", "text"), ("path", "tokens")):
-        given = [value for config in configs if (value := getattr(config.init, key)) is not None]
-        if given and owner not in names:
-            told = f"init.{key}={written(given[0])}: init={', '.join(names)} takes no {key}"
-            yield f"{told}; choose init={owner}, or leave it out"
-
-
 def plain(config: Any) -> dict[str, Any]:
     """A checked configuration as plain data, as it is kept in a run folder."""
     return _plain(config)
@@ -290,10 +213,3 @@ def differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys whose values are not the same in all."""
     keys: Iterable[str] = sorted({key for one in flats for key in one})
     return [key for key in keys if len({repr(one.get(key, "")) for one in flats}) > 1]
-
-
-def raise_together(faults: Iterable[str]) -> None:
-    """Raise a `UserError` with all faults, each once, if there are any."""
-    lines = list(dict.fromkeys(faults))
-    if lines:
-        raise UserError("\n".join(lines))

@@ -175,7 +175,7 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
     seconds = time.monotonic() - began
 
     def close(i: int) -> None:
-        embeddings = module.table.embeddings[i].detach().cpu()
+        embeddings = module.learned(i).cpu()
         if i in module.failures:
             writers[i].fail(embeddings, module.step, module.failures[i])
         else:

@@ -152,6 +152,7 @@ class LatentDiffusion(Protocol):
     precision: str  # inside, on its device: fp32, bf16 or fp16
     alphas_cumprod: Float[Tensor, " timesteps"]  # ᾱ_t, on the CPU
     embedding: Float[Tensor, "vocabulary width"]  # the frozen embedding table
+    widths: Sequence[int]  # of the text encoders whose embeddings lie side by side in a row
     scheduler_config: Mapping[str, Any]  # of the diffusers scheduler the model was trained with
     device: torch.device
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from mti.checks import checked
 from mti.parts import Parts
 from mti.plan import faults_of, placed
 from mti.run import Executor, run_all
-from mti.schema import RunConfig, checked
+from mti.schema import RunConfig
 
 CONF = str(Path(__file__).parent.parent / "conf")
 SMALL = [

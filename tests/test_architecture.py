@@ -18,8 +18,20 @@ LAYERS = (
         "downloads",
         "memory",
         "phases",
+        "rows",
     },  # leaf helpers
-    {"schema", "concepts", "embeddings", "parts", "exports", "isolation", "termination", "figures"},
+    {
+        "schema",
+        "checks",
+        "schedules",
+        "concepts",
+        "embeddings",
+        "parts",
+        "exports",
+        "isolation",
+        "termination",
+        "figures",
+    },
     {
         "tokens",
         "loss",
@@ -46,7 +58,7 @@ LAYERS = (
     {"library", "cli", "completion"},  # the ways in
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
-ROOMS = {"models", "initializers", "perception", "metrics", "datasets"}
+ROOMS = {"models", "initializers", "perception", "metrics", "datasets", "optimizers"}
 REPORT = {"report", "reporting", "dashboard"}
 BELOW = LAYERS[0] | LAYERS[1] | {"concepts", "embeddings"}
 
@@ -94,7 +106,16 @@ def test_a_room_of_parts_imports_only_itself_perception_and_leaves(room):
 
 
 def test_inversion_knows_nothing_of_files_or_rooms():
-    assert imported(ROOT / "mti" / "inversion.py") <= {"loss", "noise", "schema", "templates", "tokens", "types"}
+    assert imported(ROOT / "mti" / "inversion.py") <= {
+        "loss",
+        "noise",
+        "rows",
+        "schedules",
+        "schema",
+        "templates",
+        "tokens",
+        "types",
+    }
 
 
 def test_every_file_is_in_a_layer_or_a_room():
@@ -129,4 +150,4 @@ def test_the_report_reads_run_folders_only_and_is_read_by_nothing():
 
 def test_the_launcher_reaches_only_the_entry():
     launcher = ROOT / "hydra_plugins" / "mti_fused_launcher" / "launcher.py"
-    assert imported(launcher) <= {"run", "command_line", "errors", "parts", "schema", "typed"}
+    assert imported(launcher) <= {"run", "command_line", "checks", "errors", "parts", "schema", "typed"}

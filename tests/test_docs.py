@@ -13,12 +13,13 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from mti.checks import checked
 from mti.cli import COMMANDS
 from mti.command_line import CONF, literal
 from mti.concepts.prepared import prepare_concept
 from mti.parts import Parts
 from mti.run import configured
-from mti.schema import Generate, RunConfig, checked
+from mti.schema import Generate, RunConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "experiments").glob("*/README.md"))]

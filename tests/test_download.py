@@ -8,9 +8,10 @@ from huggingface_hub import constants
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from mti.checks import checked
 from mti.download import fetch, missing, needed_by
 from mti.parts import Parts
-from mti.schema import RunConfig, checked
+from mti.schema import RunConfig
 from mti.weights import Need
 
 CONF = Path(__file__).parents[1] / "conf"

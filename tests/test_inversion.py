@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -6,9 +8,13 @@ from mti.evaluation import evaluation_loss, ids_of
 from mti.inversion import Run, TextualInversion, sample_latent
 from mti.library_logging import quiet_lightning
 from mti.noise import training_draw
+from mti.optimizers.adamw import AdamW
+from mti.optimizers.directional import Directional
+from mti.optimizers.keep_norm import KeepNorm
 from mti.schema import Evaluation, Trainer, Training
 from mti.train import lightning_trainer, step_numbers
 
+ADAMW = AdamW()  # shared, as equal parts are
 TEXTS = {"star": "*", "caption": "a photo of the"}
 EVALUATION = Evaluation(prompts=["a photo of {}", "the {}"], samples=6, pictures=0, batch_size=4)
 
@@ -19,10 +25,12 @@ def posterior(tiny_sd):
     return tiny_sd.encode_picture(torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1)
 
 
-def a_run(model, posterior, text="caption", seed=0, image="teapot", posteriors=None, **training) -> Run:
+def a_run(
+    model, posterior, text="caption", seed=0, image="teapot", posteriors=None, optimizer=ADAMW, **training
+) -> Run:
     ids = model.token_ids(TEXTS[text])
     how = Training(**{"learning_rate": 0.01, "batch_size": 2, **training})
-    return Run(image, seed, ids, posteriors or [posterior], how)
+    return Run(image, seed, ids, posteriors or [posterior], how, optimizer)
 
 
 class Losses(pl.Callback):
@@ -111,6 +119,64 @@ def test_a_run_resumes_bit_exactly(tiny_sd, posterior):
     assert rest.step == whole.step == 6
     for a, b in zip(embeddings(whole), embeddings(rest), strict=True):
         assert torch.equal(a, b)
+
+
+CHOICES = [
+    {"optimizer": KeepNorm()},
+    {"optimizer": Directional(kappa=0.1)},
+    {"schedule": "cosine", "horizon": 5, "warmup": 2},
+    {"average": 0.9},
+    {"timesteps": "stratified"},
+]
+
+
+def chosen_runs(tiny_sd, posterior):
+    return [a_run(tiny_sd, posterior, **choice) for choice in CHOICES]
+
+
+def test_every_choice_of_steps_resumes_bit_exactly_and_is_the_same_in_company(tiny_sd, posterior):
+    runs = chosen_runs(tiny_sd, posterior)
+    whole, _ = fit(tiny_sd, runs, steps=6)
+    half, _ = fit(tiny_sd, runs, steps=3)
+    states = [{name: t.clone() for name, t in half.run_state(i).items()} for i in range(len(runs))]
+    rest, _ = fit(tiny_sd, runs, steps=6, start=3, states=states)
+    for i, run in enumerate(runs):
+        alone, _ = fit(tiny_sd, [run], steps=6)
+        assert torch.equal(whole.learned(i), rest.learned(i))
+        torch.testing.assert_close(whole.learned(i), alone.learned(0), rtol=1e-3, atol=1e-4)
+
+
+def test_every_choice_of_steps_is_another_than_the_default(tiny_sd, posterior):
+    runs = [a_run(tiny_sd, posterior), *chosen_runs(tiny_sd, posterior)]
+    plain, *others = [fit(tiny_sd, [run], steps=3)[0].learned(0) for run in runs]
+    assert all((other - plain).abs().max() > 1e-4 for other in others)
+
+
+def test_the_average_is_that_of_the_rows_after_each_update(tiny_sd, posterior):
+    rows = [TextualInversion(tiny_sd, [a_run(tiny_sd, posterior)]).learned(0).clone()]
+    rows += [fit(tiny_sd, [a_run(tiny_sd, posterior)], steps=n)[0].learned(0) for n in (1, 2, 3)]
+    expected = rows[0]
+    for n, row in enumerate(rows[1:], 1):
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * row
+    module, _ = fit(tiny_sd, [a_run(tiny_sd, posterior, average=0.5)], steps=3)
+    torch.testing.assert_close(module.learned(0), expected)
+    assert torch.equal(module.table.embeddings[0], rows[-1])
+
+
+def test_a_weight_leaves_out_of_the_loss_what_it_is_zero_for(tiny_sd, posterior):
+    left = torch.zeros(1, 1, *tiny_sd.latent_shape[1:])
+    left[..., : left.shape[-1] // 2] = 1
+    even = replace(a_run(tiny_sd, posterior), weights=[torch.full_like(left, 0.3)])
+    masked = replace(even, weights=[left])
+    plain = a_run(tiny_sd, posterior)
+    _, curves = fit(tiny_sd, [plain, even, masked], steps=1)
+    whole, same, half = curves[0]
+    assert same == pytest.approx(whole, rel=1e-5)
+    other = replace(even, weights=[1 - left])
+    _, curves = fit(tiny_sd, [plain, other, masked], steps=1)
+    assert (curves[0][1] + half) / 2 == pytest.approx(whole, rel=1e-5)
+    assert abs(half - whole) > 1e-4
 
 
 def test_a_run_that_is_no_longer_finite_stops_alone_and_keeps_its_last_good_rows(tiny_sd, posterior):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mti.noise import evaluation_grid, generator, initial_latents, training_draw
+from mti.noise import evaluation_grid, generator, initial_latents, stratified, training_draw
 
 SHAPE = (4, 8, 8)
 
@@ -67,3 +67,13 @@ def test_a_picture_starts_from_the_same_noise_however_many_there_are():
 
 def test_generators_of_like_keys_differ():
     assert generator("a", 1).initial_seed() != generator("a", "1").initial_seed()
+
+
+def test_stratified_timesteps_are_one_of_each_share_and_a_function_of_names():
+    def times(step, batch=4):
+        return [stratified(0, "teapot", step, k, batch, 0.25) for k in range(batch)]
+
+    for step in range(20):
+        assert sorted(times(step)) == [0.0625, 0.3125, 0.5625, 0.8125]
+        assert times(step) == times(step)
+    assert len({tuple(times(step)) for step in range(20)}) > 5

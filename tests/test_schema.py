@@ -5,8 +5,9 @@ import re
 import pytest
 from sweeping import composed
 
+from mti.checks import checked, together
 from mti.ranges import INCIDENTAL, SHARED
-from mti.schema import RunConfig, checked, differing, flat, groups, plain, together
+from mti.schema import RunConfig, differing, flat, groups, plain
 from mti.typed import convert, settings_of
 
 
@@ -44,6 +45,8 @@ WRONG = [
     ("+training.learning_rat=1", "did you mean training.learning_rate?"),
     ("model._target_=mti.models.nothing.X", "model._target_=mti.models.nothing.X: cannot be imported"),
     ("+model.precison=fp32", "model.precison: there is no such key (did you mean model.precision?)"),
+    ("training.schedule=cosine", "training.schedule=cosine: say where it ends, such as training.horizon=200"),
+    ("training.background=2", "training.background=2: expected a number from 0 to 1"),
     ("image=[a,b]", "image=[a, b]: expected a text"),
     ("training=3", "training=3: expected the keys"),
     ("output_dir=${nowhere}", "output_dir: Interpolation key 'nowhere' not found"),
@@ -57,6 +60,11 @@ def test_a_wrong_value_is_told_in_one_line_with_its_key(override, told):
     assert faults
     assert told in faults[0]
     assert not any("\n" in fault for fault in faults)
+
+
+def test_a_schedule_ends_after_its_warm_up():
+    wrong = faults_of("training.schedule=cosine", "training.horizon=3", "training.warmup=3")
+    assert wrong == ["training.horizon=3: expected more than training.warmup=3"]
 
 
 def test_all_faults_are_found_at_once():

@@ -6,6 +6,7 @@ from PIL import Image
 from sweeping import configured
 
 from mti.inversion import Run
+from mti.optimizers.adamw import AdamW
 from mti.outputs import RunFolder
 from mti.plan import PlannedRun
 from mti.prepare import PreparedRun
@@ -20,7 +21,7 @@ def prepared(folder, at_once=4):
     config = configured(folder, f"training.runs_at_once={at_once}")
     planned = PlannedRun(config, RunFolder(folder), Concept("x", ()))
     concept = PreparedConcept("x", {}, (picture,), picture)
-    run = Run("x", 0, [1], [], Training())
+    run = Run("x", 0, [1], [], Training(), AdamW())
     return PreparedRun(planned, concept, InitialText("a", "given", "a"), ["a"], torch.zeros(1, 3, 8, 8), None, run)
 
 

@@ -16,6 +16,7 @@ from mti.inversion import TextualInversion
 from mti.isolation import isolated
 from mti.noise import initial_latents
 from mti.phases import phase
+from mti.rows import Vocabulary, relative_norms
 from mti.schema import Evaluation, Personalization
 from mti.termination import TERMINATION
 from mti.types import Metric
@@ -56,8 +57,10 @@ class Evaluator(pl.Callback):
         if module.active and (step in self.evaluation.steps or last):
             with phase(f"evaluating {_runs(module.active)} after {step} steps"):
                 losses = self._losses(module)
+            vocabulary = Vocabulary(module.model.embedding, module.model.widths)
             for i, loss in zip(module.active, losses, strict=True):
-                values[i]["eval/mse"] = loss
+                norm = relative_norms(module.learned(i), vocabulary).mean().item()
+                values[i] |= {"eval/mse": loss, "eval/row_norm": norm}
             self._reconstruct(module, values)
             self._each(module, module.active, lambda i: self._keep_tokens(module, i))
         if step in self.personalization.steps:
@@ -66,7 +69,7 @@ class Evaluator(pl.Callback):
             self._each(module, module.active, lambda i: self.writers[i].record(step, values[i]))
 
     def _keep_tokens(self, module: TextualInversion, i: int) -> None:
-        self.writers[i].keep_tokens(module.step, module.table.embeddings[i].detach().cpu())
+        self.writers[i].keep_tokens(module.step, module.learned(i).cpu())
 
     def _losses(self, module: TextualInversion) -> list[float]:
         evaluation, model = self.evaluation, module.model
@@ -75,7 +78,7 @@ class Evaluator(pl.Callback):
             ids_of(model, evaluation.prompts, module.table.placeholders(i), evaluation.samples) for i in module.active
         ]
         images, posteriors = [run.image for run in runs], [run.posteriors[0] for run in runs]
-        return evaluation_losses(model, evaluation, images, posteriors, torch.cat(ids), module.embeddings().detach())
+        return evaluation_losses(model, evaluation, images, posteriors, torch.cat(ids), module.all_learned())
 
     def _reconstruct(self, module: TextualInversion, values: list[dict[str, float]]) -> None:
         prompts = reconstruction_prompts(self.evaluation)
@@ -122,7 +125,7 @@ class Evaluator(pl.Callback):
 
         As many runs are drawn together as fill the U-Net's batch, so memory does not grow with their number.
         """
-        model, embeddings = module.model, module.embeddings().detach()
+        model, embeddings = module.model, module.all_learned()
         for part in _split(module.active if prompts else [], self.evaluation.batch_size // (2 * max(1, len(prompts)))):
             if TERMINATION.requested is not None:
                 return

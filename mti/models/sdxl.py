@@ -33,7 +33,6 @@ class StableDiffusionXL(FrozenPipeline):
         super()._read_settings(pipeline)
         self._second_pad = pipeline.tokenizer("tokenizer_2", CLIPTokenizer).pad_token_id
         self._empty_is_zero = bool(pipeline.index.get("force_zeros_for_empty_prompt", True))
-        self._widths = [cast(Any, encoder).config.hidden_size for encoder in self._encoders]
         self._pooled_width = cast(Any, self._encoders[1]).config.projection_dim
 
     def with_special_tokens(self, ids: Sequence[int]) -> list[int]:
@@ -59,7 +58,7 @@ class StableDiffusionXL(FrozenPipeline):
             first, second = (
                 encode(encoder, own, part, output_hidden_states=True)
                 for encoder, own, part in zip(
-                    self._encoders, all_ids, embeddings.split(self._widths, dim=1), strict=True
+                    self._encoders, all_ids, embeddings.split(self.widths, dim=1), strict=True
                 )
             )
             last = second.last_hidden_state[torch.arange(len(ids), device=ids.device), end]

@@ -17,6 +17,7 @@ NAMES = {
     "clip_t": "CLIP-T",
     "dino": "DINO",
 }
+UNITS = {"row_norm": "of the vocabulary's median"}  # of what has a unit, and no direction that is good
 HIGHER_IS_BETTER = ("clip_i", "clip_t", "dino")
 
 
@@ -45,9 +46,9 @@ def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
     """
     name = column.removeprefix("eval/")
     plain = name.removesuffix("_pocket")
-    shown = NAMES.get(plain, plain)
+    shown = NAMES.get(plain, plain.replace("_", " ") if plain in UNITS else plain)
     direction = "higher" if plain in HIGHER_IS_BETTER else "lower" if plain in NAMES else ""
-    known = Metric(shown if plain == name else f"{shown} (pocket)", "", direction)
+    known = Metric(shown if plain == name else f"{shown} (pocket)", UNITS.get(plain, ""), direction)
     for run in runs:
         record = section(section(section(run.summary, "protocol"), "metrics"), name)
         told = {part: record[part] for part in Metric._fields if isinstance(record.get(part), str) and record[part]}
