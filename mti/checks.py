@@ -79,6 +79,9 @@ def meant(config: RunConfig) -> Iterator[str]:
     training = config.training
     if training.schedule == "cosine" and training.horizon is None:
         yield "training.schedule=cosine: say where it ends, such as training.horizon=200"
+    kind = str(config.optimizer["_target_"]).rpartition(".")[2]
+    if training.average is not None and kind in ("Directional", "KeepNorm"):
+        yield f"training.average={training.average:g}: averaged rows are shorter than rows; choose optimizer=adamw"
     if training.horizon is not None and training.horizon <= training.warmup:
         yield f"training.horizon={training.horizon}: expected more than training.warmup={training.warmup}"
     for step in config.personalization.steps:

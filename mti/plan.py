@@ -25,7 +25,7 @@ from mti.outputs import RunFolder, safe_name
 from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
-from mti.schema import RunConfig, flat, plain
+from mti.schema import RunConfig, defaults, flat, plain
 from mti.typed import settings_of, written
 from mti.types import Concept
 
@@ -195,8 +195,12 @@ def _refuse(folder: RunFolder, changed: Sequence[str]) -> None:
 
 
 def changes(begun: Mapping[str, Any], config: RunConfig) -> list[str]:
-    """What a configuration says otherwise than the one that a run was begun with: "key: old -> new"."""
-    before, after = _flattened(begun), _flattened(plain(config))
+    """What a configuration says otherwise than the one that a run was begun with: "key: old -> new".
+
+    A run that was begun before there was a setting has its default.
+    """
+    after = _flattened(plain(config))
+    before = {key: value for key, value in defaults().items() if key in after} | _flattened(begun)
     incidental = flat(config, INCIDENTAL)
     sections = tuple(f"{name}." for name, one in settings_of(RunConfig).items() if INCIDENTAL in one.marks)
     return [

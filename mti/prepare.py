@@ -24,6 +24,7 @@ from mti.parts import Parts
 from mti.phases import phase
 from mti.plan import PlannedRun
 from mti.schema import Training
+from mti.starts import Start, start_of
 from mti.tokens import prompt_ids
 from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
 
@@ -86,7 +87,7 @@ class Preparation:
             with phase(f"{config.title}: looking at the picture"):
                 self._texts[question] = initializer(concept, self._tokenize)
         text = self._texts[question]
-        ids = self._token_ids(text)
+        ids = self._start(run, text).token_ids
         for prompt in config.prompts:
             prompt_ids(self.model, prompt, ids)
         shown = replace(text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures})
@@ -94,14 +95,9 @@ class Preparation:
         log.info("%s: %r, tokens: %d (%s)", config.title, text.text, len(ids), text.source)
         return concept, text
 
-    def _token_ids(self, text: InitialText) -> list[int]:
-        """The tokens of the initial text; where it brings embeddings of its own, a `*` for each."""
-        if text.embeddings is None:
-            return self.model.token_ids(text.text)
-        width, wanted = text.embeddings.shape[1], self.model.embedding.shape[1]
-        if width != wanted:
-            raise UserError(f"{text.raw} has tokens of width {width}, {self.model.name} takes {wanted}: give another")
-        return self.model.token_ids("*") * len(text.embeddings)
+    def _start(self, run: PlannedRun, text: InitialText) -> Start:
+        config = run.config
+        return start_of(self.model, text, config.seed, run.concept.name, config.init.num_vectors, config.init.padding)
 
     def _tokenize(self, text: str) -> list[str]:
         return self.model.token_names(self.model.token_ids(text))
@@ -119,15 +115,15 @@ class Preparation:
             with phase(f"{concept.name}: encoding its pictures"):
                 encoded = [self.model.encode_picture(view) for view in views]
             self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
-        mask = mask_of(concept, references)
+        mask, start = mask_of(concept, references), self._start(planned, text)
         run = Run(
             concept.name,
             config.seed,
-            self._token_ids(text),
+            start.token_ids,
             self._posteriors[id(concept), flip],
             config.training,
             self.parts.build(config.optimizer),
-            text.embeddings,
+            start.rows,
             loss_weights(mask, self.model.latent_shape, config.training),
         )
         another = self.parts.build(config.dataset).caption_of_another(config.image)

@@ -67,8 +67,9 @@ def set_norms(rows: Tensor, widths: Sequence[int], norms: Iterable[float]) -> No
         part.mul_(torch.where(own > 0, norm / own, 1.0))
 
 
-def relative_norms(rows: Float[Tensor, "num_vectors width"], vocabulary: Vocabulary) -> Float[Tensor, " num_vectors"]:
-    """Each row's norm over the median norm of the vocabulary's rows; of several encoders the mean of theirs."""
-    parts = rows.detach().float().cpu().split(list(vocabulary.widths), dim=1)
-    shares = [part.norm(dim=1) / norm for part, norm in zip(parts, vocabulary.norms(torch.median), strict=True)]
-    return torch.stack(shares).mean(dim=0)
+def relative_norms(
+    rows: Float[Tensor, "num_vectors width"], widths: Sequence[int], norms: Sequence[float]
+) -> Float[Tensor, " num_vectors"]:
+    """Each row's norm over a given one; of several encoders the mean of theirs."""
+    parts = rows.detach().float().cpu().split(list(widths), dim=1)
+    return torch.stack([part.norm(dim=1) / norm for part, norm in zip(parts, norms, strict=True)]).mean(dim=0)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
 from mti.templates import TEMPLATES
-from mti.typed import Part, walk, written
+from mti.typed import Part, settings_of, walk, written
 
 Steps = list[Annotated[int, AtLeast(0)]]
 Count = Annotated[int, AtLeast(1)]
@@ -100,6 +100,9 @@ class Init:
     source: Literal["model", "recorded"] = "model"
     text: str | None = None
     path: str | None = None
+    inner: dict[str, Any] | None = None
+    num_vectors: Annotated[int | None, AtLeast(1)] = None
+    padding: Literal["repeat", "star", "mean", "spread"] = "repeat"
     background: Literal["white", "kept"] = "white"
     margin: Annotated[float, Between(0, 10)] = 0.1
     click: Literal["recorded"] | Points | None = None
@@ -114,7 +117,6 @@ class RunConfig:
     image: str
     init: Init
     model: Annotated[Part, SHARED]
-    optimizer: Part
     dataset: Part
     classifier: Part
     captioner: Part
@@ -127,6 +129,7 @@ class RunConfig:
     evaluation: Annotated[Evaluation, SHARED]
     personalization: Annotated[Personalization, SHARED]
     experiment: Experiment
+    optimizer: Part = field(default_factory=lambda: Part({"_target_": "mti.optimizers.adamw.AdamW"}))
     sweep: Annotated[Sweep, INCIDENTAL] = field(default_factory=Sweep)
     seed: int = 0
     click: Literal["recorded"] | Points | None = "recorded"
@@ -183,6 +186,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def defaults(kind: Any = RunConfig, key: str = "") -> dict[str, Any]:
+    """The default of every setting that has one, by its dotted key."""
+    found: dict[str, Any] = {}
+    for one in dataclasses.fields(kind):
+        path, made = f"{key}.{one.name}" if key else one.name, one.default_factory
+        value = made() if made is not dataclasses.MISSING else one.default
+        inner = settings_of(kind)[one.name].hint
+        inner = getattr(inner, "__origin__", inner)
+        if dataclasses.is_dataclass(inner):
+            found |= defaults(inner, path)
+        elif isinstance(value, Part):
+            found |= {f"{path}.{name}": argument for name, argument in value.items()}
+        elif value is not dataclasses.MISSING:
+            found[path] = value
+    return found
 
 
 def flat(config: RunConfig, mark: str | None = None, without: str | None = None) -> dict[str, Any]:

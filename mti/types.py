@@ -46,6 +46,10 @@ class PreparedConcept:
     shown: Mapping[str, Image.Image] = field(default_factory=dict)  # to be kept: "square", "mask", "crop", "overlay"
 
 
+Rows = Callable[["LatentDiffusion", Sequence[int], torch.Generator], Tensor]
+"""A model, a text's token ids and a source of chance to rows to start from, one for each token."""
+
+
 @dataclass(frozen=True)
 class InitialText:
     """The text whose tokens' embeddings a run starts from, and where it came from."""
@@ -56,6 +60,7 @@ class InitialText:
     details: Mapping[str, Any] = field(default_factory=dict)  # scores and other guesses, JSON-serialisable
     pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # kept beside it: "mask", "crop", "overlay"
     embeddings: Float[Tensor, "num_vectors width"] | None = None  # to start from, instead of the text's own
+    rows: Rows | None = None  # or what makes them of the model
 
 
 @runtime_checkable

@@ -36,6 +36,7 @@ LAYERS = (
         "tokens",
         "loss",
         "noise",
+        "starts",
         "sampling",
         "inversion",
         "evaluation",

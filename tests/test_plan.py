@@ -49,6 +49,13 @@ def test_what_is_only_downloaded_is_no_other_run():
     assert changes(plain(placed(*real)), placed(*more)) == []
 
 
+def test_a_run_that_was_begun_before_there_was_a_setting_has_its_default():
+    old = plain(placed())
+    del old["optimizer"], old["training"]["schedule"], old["init"]["num_vectors"]
+    assert changes(old, placed()) == []
+    assert changes(old, placed("init.num_vectors=20")) == ["init.num_vectors: null -> 20"]
+
+
 def test_pictures_of_one_name_in_two_places_have_two_folders():
     assert folder("image=a/mug.png") != folder("image=b/mug.png")
 

@@ -36,6 +36,7 @@ class Evaluator(pl.Callback):
         self.evaluation = evaluation
         self.personalization = personalization
         self.metrics = metrics
+        self._norms: list[float] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate what was not evaluated yet: before the first update, or where a process was stopped."""
@@ -57,9 +58,8 @@ class Evaluator(pl.Callback):
         if module.active and (step in self.evaluation.steps or last):
             with phase(f"evaluating {_runs(module.active)} after {step} steps"):
                 losses = self._losses(module)
-            vocabulary = Vocabulary(module.model.embedding, module.model.widths)
             for i, loss in zip(module.active, losses, strict=True):
-                norm = relative_norms(module.learned(i), vocabulary).mean().item()
+                norm = relative_norms(module.learned(i), *self._vocabulary(module)).mean().item()
                 values[i] |= {"eval/mse": loss, "eval/row_norm": norm}
             self._reconstruct(module, values)
             self._each(module, module.active, lambda i: self._keep_tokens(module, i))
@@ -67,6 +67,12 @@ class Evaluator(pl.Callback):
             self._personalize(module, values)
         if TERMINATION.requested is None:
             self._each(module, module.active, lambda i: self.writers[i].record(step, values[i]))
+
+    def _vocabulary(self, module: TextualInversion) -> tuple[Sequence[int], list[float]]:
+        """The encoders' widths and the median norms of their rows, which cost seconds at SDXL's size."""
+        if self._norms is None:
+            self._norms = Vocabulary(module.model.embedding, module.model.widths).norms(torch.median)
+        return module.model.widths, self._norms
 
     def _keep_tokens(self, module: TextualInversion, i: int) -> None:
         self.writers[i].keep_tokens(module.step, module.learned(i).cpu())

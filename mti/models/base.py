@@ -118,7 +118,7 @@ class FrozenPipeline(ABC):
             nn.Module.to(network, device)
         tables = [cast(Any, encoder).get_input_embeddings().weight.detach() for encoder in self._encoders]
         self.embedding = tables[0] if len(tables) == 1 else torch.cat(tables, dim=1)
-        self.widths = [table.shape[1] for table in tables]
+        self.widths: Sequence[int] = [table.shape[1] for table in tables]
 
     def token_ids(self, text: str) -> list[int]:
         """A text's token ids, without begin and end, of any length."""

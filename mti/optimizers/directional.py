@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mti.ranges import AtLeast
@@ -62,8 +63,8 @@ class _Directional(torch.optim.Optimizer):
             self._norms,
             strict=True,
         ):
-            unit = row / row.norm(dim=1, keepdim=True)
+            unit = F.normalize(row, dim=1)
             slope = norm * slope - self._kappa * prior
             slope = slope - (slope * unit).sum(dim=1, keepdim=True) * unit
             unit = unit - rate * slope / (slope.norm(dim=1, keepdim=True) + 1e-8)
-            row.copy_(norm * unit / unit.norm(dim=1, keepdim=True))
+            row.copy_(norm * F.normalize(unit, dim=1))

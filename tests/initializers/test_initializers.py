@@ -10,7 +10,9 @@ from PIL import Image
 
 from mti.initializers.caption import Caption
 from mti.initializers.class_ import Class
+from mti.initializers.cross import Cross, encoded_rows
 from mti.initializers.multistar import MultiStar
+from mti.initializers.random import Random
 from mti.initializers.star import Star
 from mti.initializers.text import Text
 from mti.types import Concept, Guess, PreparedConcept, UserError
@@ -204,11 +206,30 @@ def composed(*overrides):
         return compose("run", overrides=list(overrides))
 
 
-@pytest.mark.parametrize("name", ["star", "multistar", "class", "caption", "text"])
+@pytest.mark.parametrize("name", ["star", "multistar", "class", "caption", "text", "random"])
 def test_every_initializer_can_be_chosen(name):
     config = composed(f"init={name}", *(["init.text=pot"] if name == "text" else []))
     assert config.init.name == name
     assert callable(instantiate(config.init.initializer))
+
+
+@pytest.mark.parametrize("inner", ["caption", "class", "star"])
+def test_cross_initialization_wraps_any_other(concept, inner):
+    config = composed("init=cross", f"init@init.inner={inner}", "init.source=recorded")
+    assert config.init.name == f"cross_{inner}"
+    found = instantiate(config.init.initializer)(concept, str.split)
+    plain = instantiate(composed(f"init={inner}", "init.source=recorded").init.initializer)(concept, str.split)
+    assert (found.text, found.rows) == (plain.text, encoded_rows)
+
+
+def test_cross_initialization_refuses_rows_of_their_own(concept):
+    with pytest.raises(UserError, match=r"init=cross takes a start of words, .* rows of its own \(random\)"):
+        Cross(Random())(concept, str.split)
+
+
+def test_random_rows_are_as_many_as_asked_for(concept):
+    assert Random()(concept, str.split).text == "*"
+    assert Random(3)(concept, str.split).text == "* * *"
 
 
 @pytest.mark.parametrize(("name", "refiner"), [("none", None), ("openai", "openai:m"), ("local", "m")])

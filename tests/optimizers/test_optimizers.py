@@ -82,6 +82,15 @@ def test_the_angle_of_a_directional_step_is_the_learning_rates(vocabulary):
         torch.testing.assert_close(cosine.acos(), torch.full((4,), math.atan(0.02)).double(), rtol=1e-3, atol=0)
 
 
+def test_a_row_of_zeros_goes_where_its_gradient_leads(vocabulary):
+    rows = torch.nn.Parameter(torch.zeros(1, sum(WIDTHS)))
+    optimizer = Directional()([{"params": [rows], "lr": 0.1, "weight_decay": 0.0}], vocabulary)
+    rows.grad = numbers(1, sum(WIDTHS))
+    optimizer.step()
+    cosine = torch.cosine_similarity(rows[:, :3], -rows.grad[:, :3])
+    torch.testing.assert_close(cosine.detach(), torch.ones(1))
+
+
 def test_a_row_without_a_gradient_stays(vocabulary):
     for maker in (AdamW(), KeepNorm(), Directional()):
         rows = torch.nn.Parameter(numbers(2, sum(WIDTHS)))
@@ -112,4 +121,5 @@ def test_optimizers_together_step_as_each_by_itself(vocabulary):
 def test_norms_are_told_in_the_vocabularys(vocabulary):
     typical = torch.cat([part[part.norm(dim=1).argsort()[24]] for part in vocabulary.table.split(WIDTHS, dim=1)])
     rows = torch.stack([typical, 3 * typical])
-    torch.testing.assert_close(relative_norms(rows, vocabulary), torch.tensor([1.0, 3.0]))
+    found = relative_norms(rows, WIDTHS, vocabulary.norms(torch.median))
+    torch.testing.assert_close(found, torch.tensor([1.0, 3.0]))
