@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, ListConfig
@@ -12,8 +14,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mti.errors import UserError
 from mti.schema import RunConfig
-from mti.templates import SLOT
-from mti.typed import convert, written
+from mti.templates import SLOT, TEMPLATES, templates_of
+from mti.typed import convert, near, written
 
 Section = TypeVar("Section")
 
@@ -29,7 +31,7 @@ def checked(config: DictConfig, kind: type[Section]) -> tuple[Section | None, li
         return None, faults
     found: Any = convert(plain, kind, "", faults)
     if isinstance(found, RunConfig):
-        found = with_clicks(found)
+        found = with_templates(with_clicks(found), faults)
         faults += meant(found)
     return found, faults
 
@@ -63,17 +65,38 @@ def with_clicks(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, init=plain, **given)
 
 
+def with_templates(config: RunConfig, faults: list[str]) -> RunConfig:
+    """`training.templates` as the prompts of its file, one a line, unless it is a name or a list of prompts."""
+    choice = config.training.templates
+    if not isinstance(choice, str) or choice in TEMPLATES:
+        return config
+    try:
+        text = Path(os.path.expanduser(choice)).read_text(encoding="utf-8")
+        prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError):
+        names = ", ".join(TEMPLATES)
+        faults.append(
+            f"training.templates={written(choice)}: expected {names}, a list of prompts, or a file of one a line"
+            f"{near(choice, TEMPLATES)}"
+        )
+        return dataclasses.replace(config, training=dataclasses.replace(config.training, templates="object"))
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, templates=prompts))
+
+
 def meant(config: RunConfig) -> Iterator[str]:
     """What is allowed by itself, and makes no sense beside the rest."""
     if not re.fullmatch(r"[^/\\\0]{1,120}", config.experiment.name) or config.experiment.name.strip(". ") == "":
         yield f"experiment.name={written(config.experiment.name)}: expected the name of one folder"
     for key, prompts in (
+        ("training.templates", templates_of(config.training.templates)),
         ("evaluation.prompts", config.evaluation.prompts),
         ("personalization.prompts", config.personalization.prompts),
     ):
         for prompt in prompts:
             if SLOT not in prompt:
                 yield f"{key} has {prompt!r}: put {SLOT} where the learned tokens go"
+    if not config.training.templates:
+        yield "training.templates has no prompt: expected at least one, such as 'a photo of {}'"
     if not config.evaluation.prompts:
         yield "evaluation.prompts=[]: expected at least one prompt, such as 'a photo of {}'"
     training = config.training

@@ -113,14 +113,13 @@ def draw_pictures(
     ids: Int[Tensor, "pictures context"],
     embeddings: Embeddings,
     how: Evaluation,
-    negative_prompt: str = "",
 ) -> Float[Tensor, "pictures 3 height width"]:
     """Pictures in [-1, 1] for padded prompts, each from its own initial noise, on the CPU.
 
-    Sampler, steps, guidance and batch size are those of `how`; guidance leads away from the negative prompt.
+    Sampler, steps, guidance, the prompt that it leads away from, and the batch size are those of `how`.
     """
     text, prompt = encode_distinct(model, ids, embeddings, how.batch_size)
-    away = torch.tensor([prompt_ids(model, negative_prompt, [])], device=model.device)
+    away = torch.tensor([prompt_ids(model, how.negative_prompt, [])], device=model.device)
     latents = sample(
         model,
         text[prompt],

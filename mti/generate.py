@@ -91,13 +91,11 @@ def generate(wanted: Generate) -> Path:
     ids = [slotted_ids(model, prompts[i % len(prompts)], placeholders) for i in range(count)]
     noise = initial_latents(seed, concept_name(folders[0]), count, model.latent_shape)
     with phase(f"drawing {count} pictures"):
-        pictures = draw_pictures(
-            model, noise, torch.tensor(ids, device=device), embeddings.to(device), how, wanted.negative_prompt
-        )
+        pictures = draw_pictures(model, noise, torch.tensor(ids, device=device), embeddings.to(device), how)
     request = {
         "runs": [str(folder.path) for folder in folders],
         "prompts": prompts,
-        "negative_prompt": wanted.negative_prompt,
+        "negative_prompt": how.negative_prompt,
         "pictures": count,
         "seed": seed,
         "step": wanted.step,
@@ -170,7 +168,7 @@ def own_setting(run: Mapping[str, Any], key: str, hint: Any) -> Any:
 def evaluated_with(run: Mapping[str, Any], wanted: Generate) -> Evaluation:
     """The run's own settings of evaluation, with those in their place that were asked for."""
     how = own_setting(run, "evaluation", Evaluation)
-    names = ("sampler", "num_inference_steps", "guidance_scale", "batch_size")
+    names = ("negative_prompt", "sampler", "num_inference_steps", "guidance_scale", "batch_size")
     given = {name: getattr(wanted, name) for name in names if getattr(wanted, name) is not None}
     return dataclasses.replace(how, **given)
 

@@ -16,7 +16,7 @@ from mti.noise import TrainingDraw, stratified, training_draw
 from mti.rows import RowOptimizer, Together, Vocabulary
 from mti.schedules import rate
 from mti.schema import Training
-from mti.templates import TEMPLATES
+from mti.templates import templates_of
 from mti.tokens import PlaceholderTable, encode_distinct, prompt_ids
 from mti.types import LatentDiffusion, Posterior
 
@@ -62,7 +62,7 @@ class TextualInversion(pl.LightningModule):
             torch.tensor(
                 [
                     prompt_ids(model, template, self.table.placeholders(i))
-                    for template in TEMPLATES[run.training.templates]
+                    for template in templates_of(run.training.templates)
                 ]
             )
             for i, run in enumerate(runs)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from mti.ranges import INCIDENTAL, SHARED, Above, AtLeast, Between
-from mti.templates import TEMPLATES
+from mti.templates import templates_of
 from mti.typed import Part, settings_of, walk, written
 
 Steps = list[Annotated[int, AtLeast(0)]]
@@ -37,7 +37,7 @@ class Training:
     batch_size: Annotated[int, AtLeast(1), SHARED] = 4
     weight_decay: Annotated[float, AtLeast(0)] = 0.0
     max_grad_norm: Annotated[float, Above(0)] | None = None
-    templates: Literal["object", "style"] = "object"
+    templates: list[str] | str = "object"  # a name of `mti.templates`, or prompts; `mti.checks` reads them from a file
     flip: bool = False
     checkpoint_every: Annotated[int, AtLeast(1), SHARED, INCIDENTAL] = 50
     runs_at_once: Annotated[int | None, AtLeast(1), SHARED, INCIDENTAL] = None
@@ -49,6 +49,7 @@ class Evaluation:
 
     steps: Steps = field(default_factory=lambda: [0])
     prompts: list[str] = field(default_factory=list)
+    negative_prompt: str = ""
     samples: Count = 60
     pictures: Annotated[int, AtLeast(0)] = 12
     sampler: Literal["ddim", "dpm++"] = "ddim"
@@ -153,7 +154,7 @@ class RunConfig:
     def prompts(self) -> list[str]:
         """All prompts that its placeholders are put into."""
         elsewhere = self.personalization.prompts if self.personalization.steps else []
-        return [*TEMPLATES[self.training.templates], *self.evaluation.prompts, *elsewhere]
+        return [*templates_of(self.training.templates), *self.evaluation.prompts, *elsewhere]
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Generate:
 
     run: str | list[str]
     prompt: str | None = None
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     pictures: Annotated[int | None, AtLeast(1)] = None
     seed: int | None = None
     step: Annotated[int | None, AtLeast(0)] = None

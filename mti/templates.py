@@ -6,6 +6,8 @@ ldm/data/personalized.py); `{}` stands for the placeholders.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 SLOT = "{}"
 """Where the placeholders go in a prompt."""
 
@@ -60,3 +62,8 @@ STYLE = (
 )
 
 TEMPLATES = {"object": OBJECT, "style": STYLE}
+
+
+def templates_of(choice: str | Sequence[str]) -> Sequence[str]:
+    """The prompts to train with: those of a name, or as they are given."""
+    return TEMPLATES[choice] if isinstance(choice, str) else choice

@@ -68,7 +68,7 @@ def test_a_mistake_raises_and_ends_nothing(runs, given, told):
 
 def test_a_run_says_what_it_lacks(runs, tmp_path):
     run = runs[0][0]
-    with pytest.raises(mti.UserError, match="there are eval/mse, train/mse"):
+    with pytest.raises(mti.UserError, match="there are eval/mse, eval/row_norm, train/mse"):
         run.curve("eval/lpips")
     with pytest.raises(mti.UserError, match=r"there are those of \[0, 2\]"):
         run.pictures(1)

@@ -30,7 +30,12 @@ WRONG = [
     ("training.learning_rate=0", "training.learning_rate=0: expected a number above 0"),
     ("training.learning_rate=nan", "training.learning_rate=nan: expected a number above 0"),
     ("training.max_grad_norm=-1", "training.max_grad_norm=-1: expected a number above 0 or null"),
-    ("training.templates=objects", "expected one of object, style (did you mean object?)"),
+    (
+        "training.templates=objects",
+        "a list of prompts, or a file of one a line (did you mean object?)",
+    ),
+    ("training.templates=[]", "training.templates has no prompt"),
+    ("training.templates=[a photo]", "training.templates has 'a photo': put {}"),
     ("trainer.max_steps=1.5", "trainer.max_steps=1.5: expected a whole number of at least 1"),
     ("trainer.devices=2", "trainer.devices=2: expected 1"),
     ("evaluation.steps=10", "evaluation.steps=10: expected a list"),
@@ -77,6 +82,14 @@ def test_what_is_taken_is_of_its_type():
     assert (found.training.learning_rate, type(found.training.learning_rate)) == (1.0, float)
     assert found.image == "1"
     assert found.click == [3.0, 4.5]
+
+
+def test_templates_are_read_from_a_file_so_that_the_record_has_them(tmp_path):
+    (tmp_path / "mine.txt").write_text("a photo of {} on a table\n\n  {} at night\n")
+    found = config(f"training.templates={tmp_path}/mine.txt")
+    assert found.training.templates == ["a photo of {} on a table", "{} at night"]
+    assert found.prompts[:2] == found.training.templates
+    assert config("training.templates=['{} alone']").prompts[0] == "{} alone"
 
 
 def test_init_click_is_another_spelling_of_click():

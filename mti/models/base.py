@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mti.models.files import LAYOUTS
 from mti.models.placeholders import open_vocabulary
 from mti.models.precision import DTYPES, automatic, guarded, keep_products_in
-from mti.models.source import Pipeline, open_pipeline
+from mti.models.source import Pipeline, check_resolution, open_pipeline
 from mti.types import Posterior, UserError
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
@@ -65,6 +65,7 @@ class FrozenPipeline(ABC):
         if pipeline.kind != self.kind:
             raise UserError(f"model.path={path}: expected a {self.kind}, this is a {pipeline.kind}")
         self.name = name or PurePath(path).stem
+        check_resolution(pipeline, self.name, resolution)
         self._wanted_precision = precision
         self._tokenizer = pipeline.tokenizer("tokenizer", self.tokenizer_class)
         self._encoders = [
@@ -93,9 +94,6 @@ class FrozenPipeline(ABC):
         self.context_length = min(self._tokenizer.model_max_length, *positions)
         factor = 2 ** (len(self._vae.config["block_out_channels"]) - 1)
         self.resolution = resolution or self._unet.config["sample_size"] * factor
-        multiple = factor * 2 ** (len(self._unet.config["block_out_channels"]) - 1)
-        if self.resolution % multiple:
-            raise UserError(f"model.resolution={resolution}: expected a multiple of {multiple} for {self.name}")
         side = self.resolution // factor
         self.latent_shape = (self._unet.config["in_channels"], side, side)
         self._pictures_at_once = max(1, PIXELS // self.resolution**2)

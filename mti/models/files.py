@@ -153,6 +153,10 @@ class PipelineFolder:
         """Of its scheduler, of whatever class."""
         return read_json(self.folder / SCHEDULER)
 
+    def config(self, part: str) -> dict[str, Any]:
+        """That of one of its networks."""
+        return read_json(self.folder / part / "config.json")
+
     def tokenizer(self, part: str, kind: type[Any]) -> Any:
         """One of the pipeline's tokenizers."""
         return kind.from_pretrained(self.folder / part)

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from mti.models.files import INDEX, LAYOUTS, local_folder, pipeline_files, pipeline_kind, read_json
 from mti.models.precision import Precision
 from mti.models.single_file import file_needs
-from mti.models.source import open_pipeline
+from mti.models.source import check_resolution, open_pipeline
 from mti.ranges import AtLeast
 from mti.types import LatentDiffusion
 from mti.weights import ModelFiles, Need, from_hub, missing_files, weights_path
@@ -54,7 +54,8 @@ class PretrainedModel:
 
     def check(self) -> None:
         """Raise a `UserError` for what is missing or not supported, before any weights are read."""
-        open_pipeline(self.path, self.revision, self.variant)
+        pipeline = open_pipeline(self.path, self.revision, self.variant)
+        check_resolution(pipeline, self._options["name"] or self.path, self._options["resolution"])
 
     def wanted(self) -> list[Need]:
         """The files that can be downloaded: those of a hub name, or a checkpoint's tokenizer."""

@@ -115,6 +115,10 @@ class PipelineFile:
             return {**config, "prediction_type": "epsilon"}
         return config
 
+    def config(self, part: str) -> dict[str, Any]:
+        """That of one of the architecture's networks."""
+        return read_json(CONFIGS / self.architecture / part / "config.json")
+
     def tokenizer(self, part: str, kind: type[Any]) -> Any:
         """CLIP's, padded as OpenCLIP does where that is the encoder."""
         folder = _tokenizer_beside(self.file) or model_folder(TOKENIZER, TOKENIZER_FILES, "the tokenizer: ")
@@ -130,7 +134,7 @@ class PipelineFile:
 
     @property
     def _context(self) -> int:
-        return read_json(CONFIGS / self.architecture / "text_encoder" / "config.json")["max_position_embeddings"]
+        return self.config("text_encoder")["max_position_embeddings"]
 
     @functools.cached_property
     def _pipeline(self) -> Any:

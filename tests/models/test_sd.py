@@ -11,6 +11,7 @@ from tiny import tiny_pipeline
 from transformers import CLIPTokenizer
 
 from mti.models.precision import automatic
+from mti.models.pretrained import PretrainedModel
 from mti.models.sd import StableDiffusion
 from mti.types import UserError
 
@@ -258,3 +259,9 @@ def test_placeholders_are_read_as_if_they_were_in_the_table(tiny_sd):
     assert torch.equal(ours, theirs)
     theirs.square().sum().backward()
     torch.testing.assert_close(gradient, wide.weight.grad[-3:])
+
+
+def test_a_resolution_that_cannot_be_is_told_before_anything_is_loaded(tiny_sd_folder):
+    with pytest.raises(UserError, match=r"model\.resolution=30: expected a multiple of 8 for mine"):
+        PretrainedModel(str(tiny_sd_folder), name="mine", resolution=30).check()
+    PretrainedModel(str(tiny_sd_folder), resolution=32).check()
