@@ -18,6 +18,7 @@ from mti.cli import COMMANDS
 from mti.command_line import CONF, literal
 from mti.concepts.prepared import prepare_concept
 from mti.parts import Parts
+from mti.rows import Vocabulary
 from mti.run import configured
 from mti.schema import Generate, RunConfig
 
@@ -177,6 +178,18 @@ def test_the_metric_that_is_shown_measures_and_describes_itself(at_parts):
     metric = parts.build(config.metrics["brightness"])
     assert metric(torch.ones(2, 3, 8, 8), torch.zeros(1, 3, 8, 8), ["{}", "{}"]) == {"brightness": 1}
     assert metric.record()["values"] == {"brightness": {"label": "Brightness", "unit": "", "better": "lower"}}
+
+
+def test_the_optimizer_that_is_shown_steps_rows(at_parts):
+    parts, config = Parts(), config_with(at_parts, "optimizer=momentum")
+    rows = torch.nn.Parameter(torch.zeros(1, 2))
+    vocabulary = Vocabulary(torch.ones(3, 2), [2])
+    optimizer = parts.build(config.optimizer)([{"params": [rows], "lr": 0.5, "weight_decay": 0.0}], vocabulary)
+    for expected in (-0.5, -0.5 - 0.5 * 1.8):
+        rows.grad = torch.ones(1, 2)
+        optimizer.step()
+        assert rows.tolist() == [[pytest.approx(expected)] * 2]
+    assert all(isinstance(value, torch.Tensor) for value in optimizer.state[rows].values())
 
 
 def test_the_data_set_that_is_shown_has_its_concepts(at_parts):
