@@ -12,7 +12,7 @@ from torch import Tensor
 from mti.pocket.drawings import SIZE, Drawings
 from mti.pocket.stage import DEVICE, Losses, Options, Stage, forget_origin, generator, keep_numbers, to_model
 
-STEPS = 16_000
+STEPS = 10_000
 BATCH = 8
 KL_WEIGHT = 2e-7
 SSIM_WEIGHT = 0.5
@@ -105,7 +105,7 @@ def run(options: Options) -> None:
         return losses(vae, to_model(train.pictures(chosen)), color_weight=float(step >= COLOR_FROM))
 
     torch.manual_seed(0)
-    model = build()
+    model: Any = build().to(memory_format=torch.channels_last)  # quicker convolutions on CPUs
     model.encoder.compile()
     model.decoder.compile()
     stage = Stage("vae", model, loss, options.steps, 1.2e-3, options.work, decay_share=0.6)
