@@ -28,6 +28,7 @@ from mti.inversion import Run, TextualInversion
 from mti.library_logging import quiet_lightning
 from mti.memory import fitting
 from mti.models.sd import StableDiffusion
+from mti.optimizers.adamw import AdamW
 from mti.schema import Trainer, Training
 from mti.train import lightning_trainer, step_numbers
 from mti.types import Posterior
@@ -38,6 +39,7 @@ ROOT = HERE.parent.parent
 PICTURES = ("teapot", "cup", "bird", "backpack", "sneaker", "sunglasses")
 TEXTS = ("*", "a red teapot with gold dots on a blue background", "teapot", "a cup")
 BATCH = 4
+ADAMW = AdamW()  # of all runs, as where equal parts are built once
 CORES = len(os.sched_getaffinity(0))
 
 Seconds = np.ndarray
@@ -78,7 +80,7 @@ def runs_of(model: StableDiffusion, count: int) -> list[Run]:
     for i in range(count):
         name, text = PICTURES[i // len(TEXTS) % len(PICTURES)], TEXTS[i % len(TEXTS)]
         seed = i // (len(TEXTS) * len(PICTURES))
-        made.append(Run(name, seed, model.token_ids(text), [kept[name]], Training(batch_size=BATCH)))
+        made.append(Run(name, seed, model.token_ids(text), [kept[name]], Training(batch_size=BATCH), ADAMW))
     return made
 
 
