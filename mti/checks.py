@@ -13,9 +13,10 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mti.errors import UserError
+from mti.files import DamagedFile, read_text
 from mti.schema import RunConfig
 from mti.templates import SLOT, TEMPLATES, templates_of
-from mti.typed import convert, near, written
+from mti.typed import convert, located, near, written
 
 Section = TypeVar("Section")
 
@@ -71,15 +72,15 @@ def with_templates(config: RunConfig, faults: list[str]) -> RunConfig:
     if not isinstance(choice, str) or choice in TEMPLATES:
         return config
     try:
-        text = Path(os.path.expanduser(choice)).read_text(encoding="utf-8")
-        prompts = [line.strip() for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError):
+        lines = read_text(Path(os.path.expanduser(choice)), "give another").splitlines()
+        prompts: list[str] | str = [line.strip() for line in lines if line.strip()]
+    except DamagedFile:
         names = ", ".join(TEMPLATES)
         faults.append(
             f"training.templates={written(choice)}: expected {names}, a list of prompts, or a file of one a line"
             f"{near(choice, TEMPLATES)}"
         )
-        return dataclasses.replace(config, training=dataclasses.replace(config.training, templates="object"))
+        prompts = "object"
     return dataclasses.replace(config, training=dataclasses.replace(config.training, templates=prompts))
 
 
@@ -102,8 +103,7 @@ def meant(config: RunConfig) -> Iterator[str]:
     training = config.training
     if training.schedule == "cosine" and training.horizon is None:
         yield "training.schedule=cosine: say where it ends, such as training.horizon=200"
-    kind = str(config.optimizer["_target_"]).rpartition(".")[2]
-    if training.average is not None and kind in ("Directional", "KeepNorm"):
+    if training.average is not None and getattr(located(config.optimizer["_target_"]), "keeps_norms", False):
         yield f"training.average={training.average:g}: averaged rows are shorter than rows; choose optimizer=adamw"
     if training.horizon is not None and training.horizon <= training.warmup:
         yield f"training.horizon={training.horizon}: expected more than training.warmup={training.warmup}"

@@ -49,6 +49,7 @@ class TextualInversion(pl.LightningModule):
         self.runs = list(runs)
         self.batch_size = runs[0].training.batch_size  # shared by all
         self.table = PlaceholderTable(model, [run.token_ids if run.start is None else run.start for run in runs])
+        self.vocabulary = Vocabulary(model.embedding, model.widths)
         self.step = start  # updates done
         self.losses = [float("nan")] * len(self.runs)  # of each run's latest batch
         self.failures: dict[int, str] = {}
@@ -129,13 +130,12 @@ class TextualInversion(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """A parameter group for each run, going on where a loaded run state left it; runs of one optimizer share it."""
-        vocabulary = Vocabulary(self.model.embedding, self.model.widths)
-        groups: dict[int, list[dict[str, Any]]] = {}
-        for run, embeddings in zip(self.runs, self.table.embeddings, strict=True):
-            group = {"params": [embeddings], "lr": rate(run.training, 0), "weight_decay": run.training.weight_decay}
-            groups.setdefault(id(run.optimizer), []).append(group)
         makers = {id(run.optimizer): run.optimizer for run in self.runs}
-        parts = [makers[key](own, vocabulary) for key, own in groups.items()]
+        groups: dict[int, list[dict[str, Any]]] = {key: [] for key in makers}
+        for run, embeddings in zip(self.runs, self.table.embeddings, strict=True):
+            how = {"lr": rate(run.training, 0), "weight_decay": run.training.weight_decay, "training": run.training}
+            groups[id(run.optimizer)].append({"params": [embeddings], **how})
+        parts = [makers[key](own, self.vocabulary) for key, own in groups.items()]
         optimizer = parts[0] if len(parts) == 1 else Together(parts)
         for i, state in self._kept.items():
             embeddings = self.table.embeddings[i]
@@ -147,12 +147,8 @@ class TextualInversion(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Set each run's learning rate, clip its gradient, and keep failed runs out of the update."""
-        rates = {
-            embeddings: rate(run.training, self.step)
-            for run, embeddings in zip(self.runs, self.table.embeddings, strict=True)
-        }
         for group in optimizer.param_groups:
-            group["lr"] = rates[group["params"][0]]
+            group["lr"] = rate(group["training"], self.step)
         for i, (run, embeddings) in enumerate(zip(self.runs, self.table.embeddings, strict=True)):
             if i in self.failures:
                 embeddings.grad = None

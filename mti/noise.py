@@ -50,8 +50,12 @@ def stratified(seed: int, image: str, step: int, sample: int, batch: int, timest
 
     `timestep` is where in its share it lies; which share is whose is drawn anew at each step.
     """
-    shares = torch.randperm(batch, generator=generator("shares", seed, image, step)).tolist()
-    return (shares[sample] + timestep) / batch
+    return (_shares(seed, image, step, batch)[sample] + timestep) / batch
+
+
+@functools.lru_cache(maxsize=512)
+def _shares(seed: int, image: str, step: int, batch: int) -> list[int]:
+    return torch.randperm(batch, generator=generator("shares", seed, image, step)).tolist()
 
 
 def evaluation_grid(

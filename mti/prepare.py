@@ -63,8 +63,8 @@ class Preparation:
                 getattr(self.parts.build(node), "release", lambda: None)()
         return [prepared for _, prepared in isolated([(run, *found) for run, found in described], self._encode, _fail)]
 
-    def _describe(self, run: PlannedRun) -> tuple[PreparedConcept, InitialText]:
-        """The square that is trained on, and the initial text."""
+    def _describe(self, run: PlannedRun) -> tuple[PreparedConcept, InitialText, Start]:
+        """The square that is trained on, the initial text, and the rows to start from."""
         config, build = run.config, self.parts.build
         initializer = build(config.init.initializer)
         clicks = resolve_clicks(config.click, config.outside, config.box, run.concept)
@@ -87,24 +87,22 @@ class Preparation:
             with phase(f"{config.title}: looking at the picture"):
                 self._texts[question] = initializer(concept, self._tokenize)
         text = self._texts[question]
-        ids = self._start(run, text).token_ids
+        seed, name, init = config.seed, run.concept.name, config.init
+        start = start_of(self.model, text, seed, name, init.num_vectors, init.padding)
+        ids = start.token_ids
         for prompt in config.prompts:
             prompt_ids(self.model, prompt, ids)
         shown = replace(text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures})
         run.folder.write_text(shown, self.model.token_names(ids))
         log.info("%s: %r, tokens: %d (%s)", config.title, text.text, len(ids), text.source)
-        return concept, text
-
-    def _start(self, run: PlannedRun, text: InitialText) -> Start:
-        config = run.config
-        return start_of(self.model, text, config.seed, run.concept.name, config.init.num_vectors, config.init.padding)
+        return concept, text, start
 
     def _tokenize(self, text: str) -> list[str]:
         return self.model.token_names(self.model.token_ids(text))
 
-    def _encode(self, described: tuple[PlannedRun, PreparedConcept, InitialText]) -> PreparedRun:
+    def _encode(self, described: tuple[PlannedRun, PreparedConcept, InitialText, Start]) -> PreparedRun:
         """The latents' posteriors, and the levels that the curves are to be seen beside."""
-        planned, concept, text = described
+        planned, concept, text, start = described
         config, flip = planned.config, planned.config.training.flip
         if id(concept) not in self._references:
             size = self.model.resolution
@@ -115,7 +113,7 @@ class Preparation:
             with phase(f"{concept.name}: encoding its pictures"):
                 encoded = [self.model.encode_picture(view) for view in views]
             self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
-        mask, start = mask_of(concept, references), self._start(planned, text)
+        mask = mask_of(concept, references)
         run = Run(
             concept.name,
             config.seed,
@@ -180,5 +178,5 @@ def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:
     return {name: parts.build(node) for name, node in planned.config.metrics.items()}
 
 
-def _fail(described: tuple[PlannedRun, Any, Any], reason: str) -> None:
+def _fail(described: tuple[PlannedRun, Any, Any, Any], reason: str) -> None:
     fail(described[0], reason)

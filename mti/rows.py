@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import Any, Protocol, overload, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Group = Mapping[str, Any]
-"""A run's parameter group, as torch's optimizers take it: params, lr, weight_decay."""
+"""A run's parameter group, as torch's optimizers take it: params, lr, weight_decay; and its `training` settings."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,18 @@ class Vocabulary:
         """One number for each encoder: of the norms of its rows, such as `torch.median` or `torch.mean`."""
         return [float(reduce(part.float().norm(dim=1))) for part in self.table.split(list(self.widths), dim=1)]
 
+    @cached_property
+    def medians(self) -> list[float]:
+        """The median norm of each encoder's rows; kept, since it takes seconds at SDXL's size."""
+        return self.norms(torch.median)
+
 
 @runtime_checkable
 class RowOptimizer(Protocol):
-    """Makes the torch optimizer that steps the rows of all runs that chose it."""
+    """Makes the torch optimizer that steps the rows of all runs that chose it.
+
+    A class with `keeps_norms = True` gives rows a norm, which an average of them would not have.
+    """
 
     def __call__(self, groups: Sequence[Group], vocabulary: Vocabulary) -> torch.optim.Optimizer:
         """The optimizer of these groups, one for each run.
@@ -39,7 +49,28 @@ class RowOptimizer(Protocol):
         ...
 
 
-class Together(torch.optim.Optimizer):
+class Stepping(torch.optim.Optimizer):
+    """A torch optimizer of which only the update is to be said."""
+
+    @abstractmethod
+    def update(self) -> None:
+        """Move all rows that have a gradient."""
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    def step(self, closure: Any = None) -> Any:
+        """Evaluate the closure, if there is one, then update."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self.update()
+        return loss
+
+
+class Together(Stepping):
     """Several optimizers as one: each steps its own groups. Groups and state are those of its parts."""
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
@@ -48,15 +79,10 @@ class Together(torch.optim.Optimizer):
         for part in parts:
             part.state = self.state
 
-    def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Evaluate the closure once, then step all parts."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def update(self) -> None:
+        """Step all parts."""
         for part in self.parts:
             part.step()
-        return loss
 
 
 @torch.no_grad()
@@ -67,9 +93,7 @@ def set_norms(rows: Tensor, widths: Sequence[int], norms: Iterable[float]) -> No
         part.mul_(torch.where(own > 0, norm / own, 1.0))
 
 
-def relative_norms(
-    rows: Float[Tensor, "num_vectors width"], widths: Sequence[int], norms: Sequence[float]
-) -> Float[Tensor, " num_vectors"]:
-    """Each row's norm over a given one; of several encoders the mean of theirs."""
-    parts = rows.detach().float().cpu().split(list(widths), dim=1)
-    return torch.stack([part.norm(dim=1) / norm for part, norm in zip(parts, norms, strict=True)]).mean(dim=0)
+def relative_norms(rows: Float[Tensor, "num_vectors width"], vocabulary: Vocabulary) -> Float[Tensor, " num_vectors"]:
+    """Each row's norm over the median norm of the vocabulary's rows; of several encoders the mean of theirs."""
+    parts = rows.detach().float().cpu().split(list(vocabulary.widths), dim=1)
+    return torch.stack([part.norm(dim=1) / norm for part, norm in zip(parts, vocabulary.medians, strict=True)]).mean(0)

@@ -7,6 +7,7 @@ Parts (a model, a metric …) are checked against what their classes are made wi
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -189,6 +190,7 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+@functools.cache
 def defaults(kind: Any = RunConfig, key: str = "") -> dict[str, Any]:
     """The default of every setting that has one, by its dotted key."""
     found: dict[str, Any] = {}

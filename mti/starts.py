@@ -37,14 +37,15 @@ def start_of(
     Raises:
         UserError: the text's embeddings are of another width than the model's, or it has more tokens than asked for.
     """
-    ids, rows = model.token_ids(text.text), text.embeddings
+    ids, rows = model.token_ids(text.text), None
     if text.rows is not None:
         rows = text.rows(model, ids, generator("start", seed, image))
+    if text.embeddings is not None:
+        ids, rows = model.token_ids("*") * len(text.embeddings), text.embeddings
     if rows is not None:
         width, wanted = rows.shape[1], model.embedding.shape[1]
         if width != wanted:
             raise UserError(f"{text.raw} has tokens of width {width}, {model.name} takes {wanted}: give another")
-        ids = ids if len(ids) == len(rows) else model.token_ids("*") * len(rows)
     if num_vectors is None or num_vectors == len(ids):
         return Start(ids, rows)
     if num_vectors < len(ids) and padding != "spread":
@@ -62,15 +63,15 @@ def resized(model: LatentDiffusion, ids: list[int], rows: Tensor | None, num_vec
     rows. `spread` puts as many points as are asked for along the line through the text's rows, evenly from the first
     to the last; only it can make them fewer.
     """
-    table, (star,) = model.embedding.detach().float().cpu(), model.token_ids("*")
-    more = max(0, num_vectors - len(ids))
-    own = table[ids] if rows is None else rows.float().cpu()
+    table, (star,) = model.embedding.detach(), model.token_ids("*")
+    own = (table[ids] if rows is None else rows).float().cpu()
     if padding == "repeat":
         turns = [i % len(ids) for i in range(num_vectors)]
         return Start([ids[i] for i in turns], None if rows is None else own[turns])
-    if padding == "star":
-        return Start(ids + [star] * more, None if rows is None else torch.cat([own, table[star].expand(more, -1)]))
-    if padding == "mean":
-        return Start(ids + [star] * more, torch.cat([own, table.mean(dim=0).expand(more, -1)]))
+    if padding in ("star", "mean"):
+        more = num_vectors - len(ids)
+        row = table[star].float() if padding == "star" else table.float().mean(dim=0)
+        copied = padding == "star" and rows is None
+        return Start(ids + [star] * more, None if copied else torch.cat([own, row.cpu().expand(more, -1)]))
     line = F.interpolate(own.T[None], num_vectors, mode="linear", align_corners=True)[0].T
     return Start([star] * num_vectors, line.contiguous())

@@ -67,6 +67,13 @@ def test_a_wrong_value_is_told_in_one_line_with_its_key(override, told):
     assert not any("\n" in fault for fault in faults)
 
 
+@pytest.mark.parametrize("optimizer", ["directional", "keep_norm"])
+def test_rows_whose_norm_is_kept_are_not_averaged(optimizer):
+    told = ["training.average=0.9: averaged rows are shorter than rows; choose optimizer=adamw"]
+    assert faults_of(f"optimizer={optimizer}", "training.average=0.9") == told
+    assert faults_of("training.average=0.9") == []
+
+
 def test_a_schedule_ends_after_its_warm_up():
     wrong = faults_of("training.schedule=cosine", "training.horizon=3", "training.warmup=3")
     assert wrong == ["training.horizon=3: expected more than training.warmup=3"]

@@ -65,7 +65,8 @@ def test_a_text_that_is_longer_is_refused_in_one_line(tiny_sd, padding):
 
 def test_embeddings_of_a_file_are_padded_too(tiny_sd):
     own = torch.arange(2.0 * tiny_sd.embedding.shape[1]).view(2, -1)
-    text = InitialText("mug", "tokens", "mug.pt", embeddings=own)
+    text = InitialText("red cat", "tokens", "mug.pt", embeddings=own)
+    assert start(tiny_sd, text).token_ids == tiny_sd.token_ids("* *")
     assert torch.equal(start(tiny_sd, text, num_vectors=3).rows, own[[0, 1, 0]])
     assert torch.equal(start(tiny_sd, text, 3, "star").rows[2:], rows_of(tiny_sd, ["*"]))
     with pytest.raises(UserError, match=r"mug.pt has tokens of width 3, .* takes"):

@@ -16,7 +16,7 @@ from mti.inversion import TextualInversion
 from mti.isolation import isolated
 from mti.noise import initial_latents
 from mti.phases import phase
-from mti.rows import Vocabulary, relative_norms
+from mti.rows import relative_norms
 from mti.schema import Evaluation, Personalization
 from mti.termination import TERMINATION
 from mti.types import Metric
@@ -36,7 +36,6 @@ class Evaluator(pl.Callback):
         self.evaluation = evaluation
         self.personalization = personalization
         self.metrics = metrics
-        self._norms: list[float] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate what was not evaluated yet: before the first update, or where a process was stopped."""
@@ -59,7 +58,7 @@ class Evaluator(pl.Callback):
             with phase(f"evaluating {_runs(module.active)} after {step} steps"):
                 losses = self._losses(module)
             for i, loss in zip(module.active, losses, strict=True):
-                norm = relative_norms(module.learned(i), *self._vocabulary(module)).mean().item()
+                norm = relative_norms(module.learned(i), module.vocabulary).mean().item()
                 values[i] |= {"eval/mse": loss, "eval/row_norm": norm}
             self._reconstruct(module, values)
             self._each(module, module.active, lambda i: self._keep_tokens(module, i))
@@ -67,12 +66,6 @@ class Evaluator(pl.Callback):
             self._personalize(module, values)
         if TERMINATION.requested is None:
             self._each(module, module.active, lambda i: self.writers[i].record(step, values[i]))
-
-    def _vocabulary(self, module: TextualInversion) -> tuple[Sequence[int], list[float]]:
-        """The encoders' widths and the median norms of their rows, which cost seconds at SDXL's size."""
-        if self._norms is None:
-            self._norms = Vocabulary(module.model.embedding, module.model.widths).norms(torch.median)
-        return module.model.widths, self._norms
 
     def _keep_tokens(self, module: TextualInversion, i: int) -> None:
         self.writers[i].keep_tokens(module.step, module.learned(i).cpu())

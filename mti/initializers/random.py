@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mti.ranges import AtLeast
+from mti.rows import Vocabulary, set_norms
 from mti.types import InitialText, LatentDiffusion, PreparedConcept, Tokenize
 
 
@@ -32,8 +33,6 @@ def random_rows(
     model: LatentDiffusion, token_ids: Sequence[int], chance: torch.Generator
 ) -> Float[Tensor, "num_vectors width"]:
     """A row for each token, of the vocabulary's median norm."""
-    parts = []
-    for table in model.embedding.detach().float().cpu().split(list(model.widths), dim=1):
-        directions = torch.randn(len(token_ids), table.shape[1], generator=chance)
-        parts.append(directions / directions.norm(dim=1, keepdim=True) * table.norm(dim=1).median())
-    return torch.cat(parts, dim=1)
+    rows = torch.cat([torch.randn(len(token_ids), width, generator=chance) for width in model.widths], dim=1)
+    set_norms(rows, model.widths, Vocabulary(model.embedding, model.widths).medians)
+    return rows

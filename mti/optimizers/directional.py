@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mti.ranges import AtLeast
-from mti.rows import Group, Vocabulary, set_norms
+from mti.rows import Group, Stepping, Vocabulary, set_norms
 
 
 class Directional:
@@ -27,6 +27,8 @@ class Directional:
         kappa: κ, the prior's concentration.
     """
 
+    keeps_norms = True
+
     def __init__(self, kappa: Annotated[float, AtLeast(0)] = 1e-4) -> None:
         self.kappa = kappa
 
@@ -36,22 +38,17 @@ class Directional:
         return _Directional([dict(group) for group in groups], list(vocabulary.widths), norms, self.kappa)
 
 
-class _Directional(torch.optim.Optimizer):
+class _Directional(Stepping):
     def __init__(self, groups: list[dict], widths: list[int], norms: Sequence[float], kappa: float) -> None:
         super().__init__(groups, {})
         self._widths, self._norms, self._kappa = widths, norms, kappa
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def update(self) -> None:
         for group in self.param_groups:
             for rows in group["params"]:
                 if rows.grad is not None:
                     self._turn(rows, rows.grad, group["lr"])
-        return loss
 
     def _turn(self, rows: Tensor, gradient: Tensor, rate: float) -> None:
         state = self.state[rows]

@@ -18,21 +18,17 @@ class KeepNorm(AdamW):
     OneTrainer's `preserve_embedding_norm`. The first step changes the norm of the initial rows too.
     """
 
+    keeps_norms = True
+
     def __call__(self, groups: Sequence[Group], vocabulary: Vocabulary) -> torch.optim.Optimizer:
         """One torch optimizer for the rows of all runs."""
-        settings = {"betas": self.betas, "eps": self.epsilon}
-        return _KeepNorm([dict(group) for group in groups], vocabulary.widths, vocabulary.norms(torch.median), settings)
+        optimizer = super().__call__(groups, vocabulary)
 
+        def rescale(*_: Any) -> None:
+            for group in optimizer.param_groups:
+                for rows in group["params"]:
+                    if rows.grad is not None:
+                        set_norms(rows, vocabulary.widths, vocabulary.medians)
 
-class _KeepNorm(torch.optim.AdamW):
-    def __init__(self, groups: list[dict], widths: Sequence[int], norms: Sequence[float], settings: Any) -> None:
-        super().__init__(groups, **settings)
-        self._widths, self._norms = widths, norms
-
-    def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        loss = super().step(closure)
-        for group in self.param_groups:
-            for rows in group["params"]:
-                if rows.grad is not None:
-                    set_norms(rows, self._widths, self._norms)
-        return loss
+        optimizer.register_step_post_hook(rescale)
+        return optimizer

@@ -17,7 +17,6 @@ NAMES = {
     "clip_t": "CLIP-T",
     "dino": "DINO",
 }
-UNITS = {"row_norm": "of the vocabulary's median"}  # of what has a unit, and no direction that is good
 HIGHER_IS_BETTER = ("clip_i", "clip_t", "dino")
 
 
@@ -39,6 +38,9 @@ class Metric(NamedTuple):
         return f"{self.better} is better" if self.better else ""
 
 
+ROW_NORM = Metric("Row norm", "of the vocabulary's median")  # of which no direction is better
+
+
 def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
     """The metric of a column of metrics.csv, from the first record that tells of it, or else by its name.
 
@@ -46,9 +48,11 @@ def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
     """
     name = column.removeprefix("eval/")
     plain = name.removesuffix("_pocket")
-    shown = NAMES.get(plain, plain.replace("_", " ") if plain in UNITS else plain)
+    shown = NAMES.get(plain, plain)
     direction = "higher" if plain in HIGHER_IS_BETTER else "lower" if plain in NAMES else ""
-    known = Metric(shown if plain == name else f"{shown} (pocket)", UNITS.get(plain, ""), direction)
+    known = Metric(shown if plain == name else f"{shown} (pocket)", "", direction)
+    if name == "row_norm":
+        known = ROW_NORM
     for run in runs:
         record = section(section(section(run.summary, "protocol"), "metrics"), name)
         told = {part: record[part] for part in Metric._fields if isinstance(record.get(part), str) and record[part]}

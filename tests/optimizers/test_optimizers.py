@@ -121,5 +121,5 @@ def test_optimizers_together_step_as_each_by_itself(vocabulary):
 def test_norms_are_told_in_the_vocabularys(vocabulary):
     typical = torch.cat([part[part.norm(dim=1).argsort()[24]] for part in vocabulary.table.split(WIDTHS, dim=1)])
     rows = torch.stack([typical, 3 * typical])
-    found = relative_norms(rows, WIDTHS, vocabulary.norms(torch.median))
+    found = relative_norms(rows, vocabulary)
     torch.testing.assert_close(found, torch.tensor([1.0, 3.0]))

@@ -12,6 +12,7 @@ def told(root, metrics):
 def test_the_pockets_scores_are_never_called_the_papers():
     assert describe("eval/lpips") == Metric("LPIPS", "", "lower")
     assert describe("eval/lpips_pocket") == Metric("LPIPS (pocket)", "", "lower")
+    assert describe("eval/row_norm") == Metric("Row norm", "of the vocabulary's median")
     assert describe("eval/clip_i").good == "higher is better"
     assert describe("eval/brightness_pocket") == Metric("brightness (pocket)")
 
