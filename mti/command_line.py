@@ -35,6 +35,8 @@ CONF = next(
 TEXTS = {"text", "prompt", "negative_prompt"}
 PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights", "name"}
 FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
+VALUED = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+OWN_FOLDERS = "hydra.searchpath="
 COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises all of them for mistakes
 
 
@@ -66,7 +68,7 @@ def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], An
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
             try:
-                sys.argv[1:] = [literal(argument) for argument in checked_arguments(sys.argv[1:])]
+                sys.argv[1:] = flags_first([literal(argument) for argument in checked_arguments(sys.argv[1:])])
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(start)()
             except UserError as mistake:
                 tell(mistake)
@@ -108,6 +110,16 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     if any(a in ("-sc", "--shell-completion", "--shell_completion") for a in arguments) and len(arguments) < 2:
         raise UserError('--shell-completion needs the shell: eval "$(mti run -sc install=bash)", or zsh, or fish')
     return list(arguments)
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """The overrides behind the flags and their values: Hydra takes no overrides on both sides of a flag."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_value = before in VALUED or argument.startswith("-") or ("=" not in argument and argument[:1] != "~")
+        (flags if is_value else overrides).append(argument)
+    return [*flags, *overrides]
 
 
 # ------------------------------------------------------------------------------------ taken literally
@@ -179,19 +191,20 @@ def composition_faults(arguments: Sequence[str], config_name: str, kind: type, e
     """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     overrides += [argument for argument in arguments if argument.startswith("~")]
+    overrides += [f"hydra.searchpath=[{quoted(f'file://{os.path.abspath(folder)}')}]" for folder in _folders(arguments)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed: Any = OmegaConf.to_container(hydra.compose(config_name))
         known = list(_keys(composed))
         lines, choices, good = [], [], []
-        for override in sorted(overrides, key=lambda one: not _is_choice(one)):
+        for override in sorted(overrides, key=lambda one: (not one.startswith(OWN_FOLDERS), not _is_choice(one))):
             for single in _singles(override):
                 try:
                     hydra.compose(config_name, [*choices, single])
                 except COMPOSING as found:
                     lines.append(explained(single, found, known))
                 else:
-                    choices += [single] if _is_choice(single) else []
+                    choices += [single] if _is_choice(single) or single.startswith(OWN_FOLDERS) else []
                     good.append(single)
         if lines:
             try:
@@ -200,6 +213,14 @@ def composition_faults(arguments: Sequence[str], config_name: str, kind: type, e
                 return lines
             lines += checked(config, kind)[1]
     return lines or [explained("", error, known)]
+
+
+def _folders(arguments: Sequence[str]) -> Iterator[str]:
+    """The folders with choices of one's own that `--config-dir` or `-cd` names."""
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equal, joined = flag.partition("=")
+        if name in ("--config-dir", "-cd"):
+            yield joined if equal else value
 
 
 def _is_choice(override: str) -> bool:

@@ -19,14 +19,14 @@ from PIL import Image
 from torch import Tensor
 
 from mti.checks import raise_together
-from mti.command_line import COMPOSING, CONF, PATHS, TEXTS, composition_faults, quoted
+from mti.command_line import CONF, PATHS, TEXTS, quoted
 from mti.errors import UserError
 from mti.figures import grid
 from mti.generate import generate
 from mti.outputs import RunFolder
 from mti.parts import Parts
-from mti.run import configured, ready, run_pending
-from mti.schema import Generate, RunConfig
+from mti.run import composed, ready, run_pending
+from mti.schema import Generate
 from mti.termination import TERMINATION, Terminated
 from mti.typed import convert
 
@@ -148,7 +148,7 @@ def invert(
     images = [image] if isinstance(image, Source) else list(image)
     inits = [init] if isinstance(init, str) else list(init)
     given = list(_overrides({"logger": "csv", **settings}))
-    found = [_composed([f"image={quoted(str(one))}", f"init={start}", *given]) for one, start in product(images, inits)]
+    found = [composed([f"image={quoted(str(one))}", f"init={start}", *given]) for one, start in product(images, inits)]
     parts = Parts()
     configs = ready(found, parts)
     try:
@@ -190,16 +190,6 @@ def _written(value: Any, as_text: bool = False) -> str:
         return f"[{','.join(map(_written, value))}]"
     plain = re.fullmatch(r"[A-Za-z_]\w*", str(value)) and str(value).lower() not in WORDS_OF_HYDRA
     return str(value) if plain and not as_text else quoted(str(value))
-
-
-def _composed(overrides: Sequence[str]) -> tuple[RunConfig | None, list[str]]:
-    """The configuration of one run, or all that is wrong with it."""
-    try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra.compose("run", list(overrides), return_hydra_config=True)
-    except COMPOSING as error:
-        return None, composition_faults(overrides, "run", RunConfig, error)
-    return configured(config, config.hydra)
 
 
 def _failures(runs: Sequence[InvertedRun]) -> Iterator[str]:

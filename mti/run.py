@@ -13,13 +13,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mti.checks import checked, raise_together
-from mti.command_line import command
+from mti.command_line import COMPOSING, CONF, command, composition_faults, quoted
 from mti.errors import UserError
 from mti.schema import RunConfig, groups
 from mti.typed import part
@@ -41,6 +43,21 @@ def typed(config: DictConfig) -> tuple[RunConfig | None, list[str]]:
     about = HydraConfig.get()
     os.chdir(about.runtime.cwd)  # whatever hydra.job.chdir says: every run has a folder of its own
     return configured(config, about)
+
+
+def composed(overrides: Sequence[str], folders: Sequence[Path] = ()) -> tuple[RunConfig | None, list[str]]:
+    """The configuration of one run that is composed of overrides, or all that is wrong with it.
+
+    Not for within an entry. `folders` are such as `--config-dir` names.
+    """
+    own = [f"hydra.searchpath=[{','.join(quoted(f'file://{folder.absolute()}') for folder in folders)}]"]
+    words = [*(own if folders else []), *overrides]
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra.compose("run", words, return_hydra_config=True)
+    except COMPOSING as error:
+        return None, composition_faults(words, "run", RunConfig, error)
+    return configured(config, config.hydra)
 
 
 def configured(config: DictConfig, about: Any) -> tuple[RunConfig | None, list[str]]:

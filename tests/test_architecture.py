@@ -56,7 +56,7 @@ LAYERS = (
         "command_line",
     },  # planning and training
     {"run", "generate", "download", "export"},  # the entries
-    {"library", "cli", "completion"},  # the ways in
+    {"library", "cli", "completion", "page"},  # the ways in
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 ROOMS = {"models", "initializers", "perception", "metrics", "datasets", "optimizers"}

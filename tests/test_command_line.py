@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from mti.command_line import CONF, checked_arguments, composition_faults, explained, literal
+from mti.command_line import CONF, checked_arguments, composition_faults, explained, flags_first, literal
 from mti.errors import UserError
 from mti.schema import Generate, RunConfig
 
@@ -125,6 +125,28 @@ def test_each_value_of_a_sweep_is_looked_at():
 
 def test_a_glob_without_a_sweep_is_told_in_a_line():
     assert len(faults("seed=glob(*)", "modle=x")) == 2
+
+
+def test_choices_of_ones_own_are_no_faults_beside_one(tmp_path):
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset/mine.yaml").write_text("_target_: mti.datasets.Folder\nroot: .\n")
+    given = ["--config-dir", str(tmp_path), "dataset=mine", "sed=1"]
+    (told,) = composition_faults(given, "run", RunConfig, HydraException("first"))
+    assert told.startswith("sed=1: there is no such key (did you mean seed?)")
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("init=star -m seed=1", "-m init=star seed=1"),
+        ("a=1 --config-dir here b=2 -m", "--config-dir here -m a=1 b=2"),
+        ("a=1 --cfg job ~b", "--cfg job a=1 ~b"),
+        ("--config-dir=here a=1", "--config-dir=here a=1"),
+        ("--config-dir odd=name a=1", "--config-dir odd=name a=1"),
+    ],
+)
+def test_flags_may_stand_anywhere(typed, taken):
+    assert flags_first(typed.split()) == taken.split()
 
 
 def test_what_hydra_cannot_take_is_refused_in_a_line():

@@ -65,7 +65,13 @@ class Evaluator(pl.Callback):
         if step in self.personalization.steps:
             self._personalize(module, values)
         if TERMINATION.requested is None:
-            self._each(module, module.active, lambda i: self.writers[i].record(step, values[i]))
+            self._each(module, module.active, lambda i: self._record(step, i, values[i]))
+
+    def _record(self, step: int, i: int, values: Mapping[str, float]) -> None:
+        """Into the file at once, for whoever watches the run."""
+        if values:
+            self.writers[i].record(step, values)
+            self.writers[i].folder.flush()
 
     def _keep_tokens(self, module: TextualInversion, i: int) -> None:
         self.writers[i].keep_tokens(module.step, module.learned(i).cpu())

@@ -57,8 +57,11 @@ class Clicks:
 
     def __str__(self) -> str:
         """As they are written on the command line."""
-        given = {"click": self.inside, "outside": self.outside, "box": self.box}
-        return " ".join(f"{name}={_written(value)}" for name, value in given.items() if value)
+        given = {"click": self.inside, "outside": self.outside}
+        words = [
+            f"{name}={_written(points[0] if len(points) == 1 else points)}" for name, points in given.items() if points
+        ]
+        return " ".join([*words, *([f"box={_written(self.box)}"] if self.box else [])])
 
 
 def resolve_clicks(click: Any, outside: Any, box: Any, concept: Concept) -> Clicks | None:

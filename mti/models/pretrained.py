@@ -6,7 +6,7 @@ import os
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from huggingface_hub import constants
 
@@ -68,6 +68,11 @@ class PretrainedModel:
         what = f"the model {self._options['name'] or self.path}"
         return [Need(what, self.path, place or Path(constants.HF_HUB_CACHE), is_local, self._fetch)]
 
+    def tokenize(self, text: str) -> list[str]:
+        """The names of a text's tokens, as the loaded model has them; no network is loaded for it."""
+        tokenizer = self._tokenizer
+        return tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
     def load(self) -> LatentDiffusion:
         """The model, on the CPU at first, and the same one each time.
 
@@ -78,9 +83,12 @@ class PretrainedModel:
     @cached_property
     def _loaded(self) -> LatentDiffusion:
         kind = open_pipeline(self.path, self.revision, self.variant).kind
-        module, _, adapter = ADAPTERS[kind].rpartition(".")
-        make = getattr(import_module(module), adapter)
-        return make(self.path, revision=self.revision, variant=self.variant, **self._options)
+        return _adapter(kind)(self.path, revision=self.revision, variant=self.variant, **self._options)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        pipeline = open_pipeline(self.path, self.revision, self.variant)
+        return pipeline.tokenizer("tokenizer", _adapter(pipeline.kind).tokenizer_class)
 
     def _is_whole(self, snapshot: Path) -> bool:
         """Whether a snapshot has what is read; one of another kind has no need to be fetched either."""
@@ -95,3 +103,8 @@ class PretrainedModel:
         folder = from_hub(self.path, ModelFiles("a pipeline", ((INDEX,),)), prefix, self.revision)
         files = pipeline_files(pipeline_kind(folder / INDEX, prefix), self.variant)
         from_hub(self.path, files, prefix, self.revision)
+
+
+def _adapter(kind: str) -> Any:
+    module, _, name = ADAPTERS[kind].rpartition(".")
+    return getattr(import_module(module), name)
