@@ -51,7 +51,8 @@ def served(tmp_path_factory):
         pytest.fail(f"the page did not start: {said}")
     yield found[0], folder
     server.send_signal(signal.SIGTERM)
-    assert server.wait(90) == 143
+    with server:
+        assert server.wait(90) == 143
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from mti.concepts.clicks import Clicks
+from mti.concepts.identity import concept_name
 from mti.errors import UserError
 from mti.export import export
-from mti.files import safe_name
 from mti.generate import check_slots
 from mti.images import read_picture
 from mti.page.commands import Choice, Command, Commands, export_command, generate_command
@@ -59,7 +59,7 @@ class Actions:
         """
         read_picture(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        kept = self.root / "pictures" / f"{safe_name(path.stem, 60)}-{digest}{path.suffix.lower()}"
+        kept = self.root / "pictures" / f"{concept_name(path.stem)[:60]}-{digest}{path.suffix.lower()}"
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, kept)

@@ -41,7 +41,7 @@ def layout(actions: Actions) -> gr.Blocks:
 
 
 def _jobs(page: gr.Blocks, tick: gr.Timer, actions: Actions) -> None:
-    shown = table("Jobs, one at a time", {"job": 8, "state": 14, "command": 39, "last line": 39}, "jobs")
+    shown = table("Jobs, one at a time", {"job": 12, "state": 20, "command": 36, "last line": 32}, "jobs")
     with gr.Row():
         number = gr.Dropdown([], label="Job", min_width=120, elem_id="job")
         stop = gr.Button("Stop it", min_width=120, elem_id="stop")

@@ -70,8 +70,8 @@ def learn_tab(page: gr.Blocks, actions: Actions) -> None:
                 label="What the models look at", interactive=False, format="png", height=220, buttons=[]
             )
             notes = gr.Markdown(elem_id="notes")
-            starts = table("Starts", {"start": 19, "text": 33, "tokens": 36, "count": 12}, "starts")
-            guesses = table("What the models say", {"start": 19, "guess": 65, "score": 16}, "guesses")
+            starts = table("Starts", {"start": 26, "text": 30, "tokens": 30, "count": 14}, "starts")
+            guesses = table("What the models say", {"start": 26, "guess": 54, "score": 20}, "guesses")
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
             inits, text, tokens = _starts(actions)
