@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from mti.checks import together
+from mti.choice import Criterion, choice_faults, criteria
 from mti.close import fail
 from mti.concepts.clicks import resolve_clicks
 from mti.concepts.identity import digest
@@ -42,6 +43,7 @@ class PlannedRun:
     config: RunConfig
     folder: RunFolder
     concept: Concept
+    criteria: Sequence[Criterion] = ()  # what the step to take tokens from is chosen by
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -113,11 +115,12 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
         lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
     ):
         yield from _refusal(part)
-    for name, node in config.metrics.items():
-        metric = parts.build(node)
+    metrics = {name: parts.build(node) for name, node in config.metrics.items()}
+    yield from choice_faults(config.evaluation.choice, metrics.values())
+    for name, metric in metrics.items():
         for fault in _refusal(getattr(metric, "check", lambda: None)):
             yield f"metrics: {name}: {fault}"
-        if getattr(metric, "prompt_set", "") == "personalization" and not config.personalization.steps:
+        if getattr(metric, "prompt_set", "") == "personalization" and not config.personalizes:
             yield (
                 f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
                 "say after how many updates, such as personalization.steps=[100]"
@@ -177,7 +180,8 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
         return None
     folder.write_config(as_yaml(config))
     folder.write_record(record_of(config, concept, sha256))
-    return PlannedRun(config, folder, concept)
+    metrics = [parts.build(node) for node in config.metrics.values()]
+    return PlannedRun(config, folder, concept, criteria(config.evaluation.choice, metrics))
 
 
 def as_yaml(config: RunConfig) -> str:

@@ -46,6 +46,7 @@ LAYERS = (
     },  # the method
     {
         "record",
+        "choice",
         "objective",
         "close",
         "callbacks",
