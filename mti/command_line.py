@@ -11,7 +11,9 @@ import functools
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,13 +40,18 @@ FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
 COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises all of them for mistakes
 
 
+DRY_RUN: ContextVar[bool] = ContextVar("dry_run", default=False)
+"""Whether what a command would take is only to be told: the flag --dry-run, which Hydra does not know."""
+
 OmegaConf.register_new_resolver("safe_name", lambda text: safe_name(str(text)), replace=True)
 
 
-def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def command(
+    config_name: str, kind: type, dry_run: bool = False
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of a composed configuration, which is to be of a kind, an entry.
 
-    `@command("run", RunConfig) def main(config)`.
+    `@command("run", RunConfig) def main(config)`. With `dry_run`, it takes the flag --dry-run.
     """
 
     def entry(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -62,12 +69,16 @@ def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], An
 
             prepare_streams()
             if {"-h", "--help"} & set(sys.argv[1:]):
-                print(f"{task.__doc__}\n\n{help_text(CONF / f'{config_name}.yaml')}")
+                print(f"{task.__doc__}\n\n{help_text(CONF / f'{config_name}.yaml', dry_run)}")
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
             try:
                 sys.argv[1:] = [literal(argument) for argument in checked_arguments(sys.argv[1:])]
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(start)()
+                with tempfile.TemporaryDirectory() as nowhere:
+                    if dry_run and "--dry-run" in sys.argv:
+                        DRY_RUN.set(True)
+                        sys.argv[1:] = without_traces(sys.argv[1:], nowhere)
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(start)()
             except UserError as mistake:
                 tell(mistake)
             except COMPOSING as error:
@@ -108,6 +119,15 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
     if any(a in ("-sc", "--shell-completion", "--shell_completion") for a in arguments) and len(arguments) < 2:
         raise UserError('--shell-completion needs the shell: eval "$(mti run -sc install=bash)", or zsh, or fish')
     return list(arguments)
+
+
+def without_traces(arguments: Sequence[str], folder: str) -> list[str]:
+    """The arguments of a dry run for Hydra: its sweepers write to a folder that is thrown away, and keep no study."""
+    own = ("--dry-run", "hydra.sweep.dir=", "hydra.sweeper.storage=")
+    kept = [argument for argument in arguments if not argument.startswith(own)]
+    overrides = [i for i, one in enumerate(kept) if one.startswith("~") or ("=" in one and not one.startswith("-"))]
+    at = overrides[0] if overrides else len(kept)  # overrides must stand together
+    return [*kept[:at], f"hydra.sweep.dir={quoted(folder)}", *kept[at:]]
 
 
 # ------------------------------------------------------------------------------------ taken literally

@@ -52,6 +52,7 @@ LAYERS = (
         "callbacks",
         "plan",
         "prepare",
+        "dry_run",
         "train",
         "executors",
         "command_line",

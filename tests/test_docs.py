@@ -86,7 +86,7 @@ def at_parts(parts_folder, monkeypatch):
 
 def run_configs(words: list[str], folder: Path) -> list[RunConfig]:
     flags = [word for word in words if word.startswith("-")]
-    assert set(flags) <= {"-m", "--config-dir"}
+    assert set(flags) <= {"-m", "--config-dir", "--dry-run"}
     own = folder / words[words.index("--config-dir") + 1] if "--config-dir" in flags else None
     overrides = [literal(word) for word in words if "=" in word]
     assert len(overrides) + len(flags) + (own is not None) == len(words)
