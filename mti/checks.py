@@ -115,6 +115,24 @@ def meant(config: RunConfig) -> Iterator[str]:
             )
     if config.personalization.steps and not config.personalization.prompts:
         yield "personalization.prompts=[]: personalization.steps asks for pictures; give prompts, or no steps"
+    yield from _choice(config)
+
+
+def _choice(config: RunConfig) -> Iterator[str]:
+    """The same of the step to take tokens from. What its metrics are, `mti.choice` looks at."""
+    choice, drawn = config.evaluation.choice, config.personalization
+    for given, other, example in (("fidelity", "following", "clip_t: 0.3"), ("following", "fidelity", "lpips: 0.4")):
+        if getattr(choice, given) and not getattr(choice, other):
+            told = f"evaluation.choice.{given}={written(getattr(choice, given))}"
+            yield f"{told}: say evaluation.choice.{other} too, such as {{{example}}}"
+    if choice.wanted and not drawn.prompts:
+        yield "personalization.prompts=[]: evaluation.choice judges their pictures; give prompts, or no choice"
+    evaluated = [*config.evaluation.steps, config.trainer.max_steps]
+    if choice.wanted and drawn.steps and not set(drawn.steps) & set(evaluated):
+        yield (
+            f"personalization.steps={written(drawn.steps)}: evaluation.choice chooses among evaluated steps, and none "
+            "of these is one; name some of evaluation.steps, or none for all of them"
+        )
 
 
 def together(configs: Sequence[RunConfig]) -> Iterator[str]:

@@ -10,10 +10,12 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from mti.choice import choose
 from mti.concepts.identity import placeholder_of
 from mti.errors import UserError
 from mti.figures import comparison
 from mti.loggers import Logger, RunLogger, run_config
+from mti.outputs import Curve
 from mti.schema import plain
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ class RunWriter:
 
     def _about(self) -> dict[str, Any]:
         planned = self.prepared.planned
-        curve = self.folder.metrics().get("eval/mse", {})
+        curves = self.folder.metrics()
+        curve = curves.get("eval/mse", {})
         return {
             **planned.identity,
             "text": self.prepared.text.text,
@@ -97,7 +100,18 @@ class RunWriter:
             "learning_rate": planned.config.training.learning_rate,
             "eval/mse": list(curve.values())[-1] if curve else None,
             "protocol": self.protocol,
+            **({"choice": self._chosen(curves)} if planned.criteria else {}),
         }
+
+    def _chosen(self, curves: Mapping[str, Curve]) -> dict[str, Any]:
+        """The step to take tokens from, which is told too; or why there is none."""
+        planned = self.prepared.planned
+        found = choose(curves, planned.criteria)
+        if found["step"] is None:
+            log.warning("%s: %s", planned.config.title, found["reason"])
+        else:
+            log.info("%s: take the tokens of step %d: %s", planned.config.title, found["step"], found["levels"])
+        return found
 
 
 def fail(run: PlannedRun, reason: str, about: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The command lines that Hydra composes: what is typed is taken literally, and mistakes are told in lines.
 
-Hydra has a grammar of its own for values; `literal` quotes paths and texts for it, so that nobody else has to.
 What Hydra or OmegaConf find wrong while they compose is put into words here, all of it at once, exit code 2.
 """
 
@@ -11,7 +10,9 @@ import functools
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mti.checks import checked
 from mti.errors import UserError
 from mti.files import safe_name
+from mti.literals import literal, quoted
 from mti.usage import help_text
 
 CONF = next(
@@ -32,21 +34,21 @@ CONF = next(
 )
 """Every choice: within the package where it is installed, beside it in the repository."""
 
-TEXTS = {"text", "prompt", "negative_prompt"}
-PATHS = {"image", "run", "output", "output_dir", "folder", "root", "path", "tokens", "cache", "weights", "name"}
-FUNCTION = re.compile(r"\w+\(.*\)$|\[.*\]$|\$\{.*\}$", re.DOTALL)
 VALUED = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 OWN_FOLDERS = "hydra.searchpath="
 COMPOSING = (HydraException, OmegaConfBaseException, ValueError)  # Hydra raises all of them for mistakes
-
+DRY_RUN: ContextVar[bool] = ContextVar("dry_run", default=False)
+"""Whether what a command would take is only to be told: the flag --dry-run, which Hydra does not know."""
 
 OmegaConf.register_new_resolver("safe_name", lambda text: safe_name(str(text)), replace=True)
 
 
-def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def command(
+    config_name: str, kind: type, dry_run: bool = False
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of a composed configuration, which is to be of a kind, an entry.
 
-    `@command("run", RunConfig) def main(config)`.
+    `@command("run", RunConfig) def main(config)`. With `dry_run`, it takes the flag --dry-run.
     """
 
     def entry(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -64,12 +66,17 @@ def command(config_name: str, kind: type) -> Callable[[Callable[[DictConfig], An
 
             prepare_streams()
             if {"-h", "--help"} & set(sys.argv[1:]):
-                print(f"{task.__doc__}\n\n{help_text(CONF / f'{config_name}.yaml')}")
+                print(f"{task.__doc__}\n\n{help_text(CONF / f'{config_name}.yaml', dry_run)}")
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
             try:
-                sys.argv[1:] = flags_first([literal(argument) for argument in checked_arguments(sys.argv[1:])])
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(start)()
+                arguments = [literal(argument) for argument in checked_arguments(sys.argv[1:])]
+                with tempfile.TemporaryDirectory() as nowhere:
+                    if dry_run and "--dry-run" in arguments:
+                        DRY_RUN.set(True)
+                        arguments = without_traces(arguments, nowhere)
+                    sys.argv[1:] = flags_first(arguments)
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(start)()
             except UserError as mistake:
                 tell(mistake)
             except COMPOSING as error:
@@ -122,63 +129,11 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     return [*flags, *overrides]
 
 
-# ------------------------------------------------------------------------------------ taken literally
-
-
-def literal(argument: str) -> str:
-    """An override whose value is a path, a name or a text, in quotes; what is quoted already as it is.
-
-    A path that exists is taken as a whole. Otherwise commas part the values of a sweep, and a list, a function
-    such as `glob(*)` or an interpolation stays what it is. Values of other keys stay as they are if Hydra can read
-    them, and are in quotes if not.
-    """
-    key, equal, value = argument.partition("=")
-    name = key.lstrip("+").rpartition(".")[2]
-    if key.startswith("-") or not equal or not value:
-        return argument
-    if name not in TEXTS | PATHS:
-        return argument if _is_read(argument) or not _is_read(f"{key}=") else f"{key}={quoted(value)}"
-    if name in PATHS and os.path.exists(os.path.expanduser(value)):
-        return f"{key}={quoted(value)}"
-    if _is_quoted(value) or FUNCTION.match(value) or (name in PATHS and "${" in value):
-        return argument
-    if name in TEXTS and not _sweeps(value):
-        return f"{key}={quoted(value)}"
-    return f"{key}={','.join(_element(part) for part in _parts(value))}"
-
-
-def quoted(value: str) -> str:
-    """A text in Hydra's quotes, which stands for itself: no escapes, no interpolation."""
-    value = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value)
-    value = re.sub(r"(\\+)$", lambda found: found[1] * 2, value)
-    return "'" + re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value) + "'"
-
-
-def _is_read(argument: str) -> bool:
-    """Whether Hydra's grammar takes an override."""
-    try:
-        return bool(OverridesParser.create().parse_overrides([argument]))
-    except HydraException:
-        return False
-
-
-def _element(value: str) -> str:
-    return value if _is_quoted(value) or FUNCTION.match(value) or not value.strip() else quoted(value.strip())
-
-
-def _is_quoted(value: str) -> bool:
-    return len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
-
-
-def _sweeps(value: str) -> bool:
-    """Whether commas part several values that are in quotes each, as in 'a cat','a dog'."""
-    parts = _parts(value)
-    return len(parts) > 1 and all(_is_quoted(part.strip()) for part in parts)
-
-
-def _parts(value: str) -> list[str]:
-    """A value at its commas, those within quotes or brackets left out."""
-    return re.findall(r"""(?:'[^']*'|"[^"]*"|\[[^\]]*\]|\([^)]*\)|[^,])+""", value) or [value]
+def without_traces(arguments: Sequence[str], folder: str) -> list[str]:
+    """The arguments of a dry run for Hydra: its sweepers write to a folder that is thrown away, and keep no study."""
+    own = ("--dry-run", "hydra.sweep.dir=", "hydra.sweeper.storage=")
+    kept = [argument for argument in arguments if not argument.startswith(own)]
+    return [*kept, f"hydra.sweep.dir={quoted(folder)}"]
 
 
 # ------------------------------------------------------------------------------------ what is wrong

@@ -14,6 +14,7 @@ from mti.schema import Generate
 from mti.typed import settings_of
 
 COMPOSED = ("run", "generate", "download")  # commands whose settings Hydra knows
+FLAGS = ("--dry-run", "--multirun")  # of run
 
 SCRIPTS = {
     "bash": r"""_mti() {
@@ -58,6 +59,9 @@ def complete(line: str, commands: Sequence[str]) -> list[str]:
         return [name for name in commands if name.startswith(word)]
     if words[0] not in COMPOSED or words[0] not in commands:
         return []
+    if words[0] == "run" and word.startswith("-"):
+        return [flag for flag in FLAGS if flag.startswith(word)]
+    words = [one for one in words if one not in FLAGS]
     offered = [found for found in _asked(words[0], [*words[1:], word]) if found.startswith(word)]
     if words[0] == "generate":  # Hydra offers the groups of a run as well
         offered = [found for found in offered if re.split("[=./]", found)[0] in settings_of(Generate)]

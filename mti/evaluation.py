@@ -28,12 +28,23 @@ def reconstruction_prompts(evaluation: Evaluation) -> list[str]:
     return [evaluation.prompts[i % len(evaluation.prompts)] for i in range(evaluation.pictures)]
 
 
+def is_personalized(evaluation: Evaluation, personalization: Personalization, step: int, evaluated: bool) -> bool:
+    """Whether the personalization prompts are drawn at a step: one that is named, or any evaluated one to choose from.
+
+    With `evaluation.choice`, and no steps named, that is every evaluated step.
+    """
+    if personalization.steps:
+        return step in personalization.steps
+    return evaluated and evaluation.choice.wanted
+
+
 def protocol_record(
     evaluation: Evaluation, personalization: Personalization, metrics: Mapping[str, Metric], model: LatentDiffusion
 ) -> dict[str, Any]:
     """What is kept with the scores, JSON-serialisable: how they were measured, and by which metrics."""
     about = {name: getattr(metric, "record", dict)() for name, metric in metrics.items()}
     how = {**asdict(evaluation), "personalization": asdict(personalization)}
+    del how["choice"]  # which changes no score
     return {**how, "version": VERSION, "metrics": about, "precision": model.precision}
 
 

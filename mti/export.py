@@ -1,7 +1,9 @@
 """Learned tokens for other programs: `python -m mti.export run=outputs/… to=a1111`.
 
 `to` is diffusers, a1111 (which Forge and kohya's sd-scripts read), comfyui, or hub: a folder with a model card,
-which `repo=user/name` pushes. The files are named by concept and start, and go to `output`, or into the run folder.
+which `repo=user/name` pushes. `step=50` takes the tokens as they were after so many updates, `step=chosen` those of the
+step that `evaluation.choice` found; without it, they are those of the end. The files are named by concept, start and a
+given step, and go to `output`, or into the run folder.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
+from mti.choice import step_of
 from mti.embeddings import FORMS, SDXL, Learned, write_embeddings
 from mti.outputs import RunFolder
 from mti.types import UserError
 from mti.weights import HUB_NAME
 
-KEYS = ("run", "to", "output", "repo")
+KEYS = ("run", "to", "output", "repo", "step")
 PICTURES = 4  # in a model card
 CARD = """---
 {head}
@@ -57,29 +60,40 @@ for weights, part in (("learned_embeds", ""), ("learned_embeds_2", "_2")):
 pipe("a photo of {placeholder}").images[0].save("picture.png")"""
 
 
-def export(run: Path, to: str, output: Path | None = None, repo: str | None = None) -> list[Path]:
+def export(
+    run: Path, to: str, output: Path | None = None, repo: str | None = None, step: int | str | None = None
+) -> list[Path]:
     """Write a run's learned tokens in a form that others read; the files.
 
+    Args:
+        run: the run's folder.
+        to: the form.
+        output: a folder; None: `export` in that of the run.
+        repo: where a model card's folder is pushed to.
+        step: whose tokens, or "chosen"; None: those of the end.
+
     Raises:
-        UserError: the folder has no learned tokens, there is no such form, or the hub refuses them.
+        UserError: the folder has no learned tokens, or none of that step; there is no such form, or the hub refuses
+            them.
     """
     if to not in (*FORMS, "hub"):
         raise UserError(f"to={to}: expected one of {', '.join(FORMS)}, hub")
     folder = RunFolder(Path(run).expanduser())
-    learned = learned_by(folder)
-    name = f"{learned.metadata['concept']}-{learned.metadata['init']}"
+    after = step_of(folder, step)
+    learned = learned_by(folder, after)
+    name = f"{learned.metadata['concept']}-{learned.metadata['init']}" + (f"-{after}" if after is not None else "")
     output = Path(output).expanduser() if output else folder.path / "export"
     if to != "hub":
         return write_embeddings(to, output / name, learned)
-    files = write_hub_folder(folder, learned, output / name, repo or f"your-name/{name}")
+    files = write_hub_folder(folder, learned, output / name, repo or f"your-name/{name}", after)
     if repo:
         push(output / name, repo)
     return files
 
 
-def learned_by(folder: RunFolder) -> Learned:
+def learned_by(folder: RunFolder, step: int | None = None) -> Learned:
     """A run's learned tokens, with what there is to know of them: model, text, steps, commit."""
-    embeddings, placeholder = folder.read_tokens()
+    embeddings, placeholder = folder.read_tokens(step)
     config = folder.read_config()
     model, summary = config.get("model", {}), folder.summary() or {}
     metadata = {
@@ -88,7 +102,7 @@ def learned_by(folder: RunFolder) -> Learned:
         "model": str(model.get("name") or model.get("path")),
         "model_path": str(model.get("path")),
         "text": folder.read_text()[0].text,
-        "step": str(summary.get("steps", "")),
+        "step": str(summary.get("steps", "") if step is None else step),
         "seed": str(config.get("seed", "")),
         "commit": commit(),
     }
@@ -109,14 +123,16 @@ def commit() -> str:
     return f"mti {release} {found}".strip()
 
 
-def write_hub_folder(folder: RunFolder, learned: Learned, output: Path, repo: str) -> list[Path]:
-    """What a repository on the hub holds: the tokens, pictures, the curve of the loss, and a model card."""
+def write_hub_folder(
+    folder: RunFolder, learned: Learned, output: Path, repo: str, step: int | None = None
+) -> list[Path]:
+    """What a repository on the hub holds: the tokens, their pictures, the curve of the loss, and a model card."""
     output.mkdir(parents=True, exist_ok=True)
     files = write_embeddings("diffusers", output / "learned_embeds", learned)
     files += write_embeddings("a1111", output / output.name, learned)
     card = model_card(learned, repo, files[-1].name)
-    steps = folder.sampled_steps()
-    pictures = dict(enumerate(folder.pictures(steps[-1])[:PICTURES] if steps else []))
+    shown = max(folder.sampled_steps(), default=0) if step is None else step
+    pictures = dict(enumerate(folder.pictures(shown)[:PICTURES]))
     for i, picture in pictures.items():
         picture.save(output / f"{i}.png")
     texts = {
@@ -175,6 +191,15 @@ def push(folder: Path, repo: str) -> None:
         ) from error
 
 
+def step_asked(text: str | None) -> int | str | None:
+    """A step as it is typed: a number, or "chosen"; nothing is the end."""
+    if not text or text == "chosen":
+        return text or None
+    if not (text.isascii() and text.isdecimal()):
+        raise UserError(f"step={text}: expected a whole number of at least 0, or chosen")
+    return int(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Export as the command line says (`run=FOLDER to=FORM …`), and say which files were written."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -184,9 +209,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
         if wrong := [key for key in given if key not in KEYS] + [key for key in KEYS[:2] if not given.get(key)]:
-            raise UserError(f"{wrong[0]}: expected run=FOLDER to={'|'.join(FORMS)}|hub, output=FOLDER, repo=USER/NAME")
+            expected = f"run=FOLDER to={'|'.join(FORMS)}|hub, output=FOLDER, repo=USER/NAME, step=N|chosen"
+            raise UserError(f"{wrong[0]}: expected {expected}")
         output = Path(given["output"]) if given.get("output") else None
-        for file in export(Path(given["run"]), given["to"], output, given.get("repo")):
+        for file in export(Path(given["run"]), given["to"], output, given.get("repo"), step_asked(given.get("step"))):
             print(file)
     except UserError as mistake:
         print(f"mti: {mistake}", file=sys.stderr)

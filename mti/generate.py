@@ -29,7 +29,6 @@ from mti.typed import HYDRAS_OWN, convert, part, written
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from mti.outputs import RunFolder
 
@@ -54,6 +53,7 @@ def generate(wanted: Generate) -> Path:
     """
     import torch  # here, as --help need not wait for it
 
+    from mti.choice import step_of
     from mti.evaluation import draw_pictures
     from mti.images import to_pil
     from mti.noise import initial_latents
@@ -65,7 +65,8 @@ def generate(wanted: Generate) -> Path:
     if not folders:
         raise UserError("run=[]: expected the folder of a run, or several")
     device = device_of(wanted.device)
-    learned = [tokens_of(folder, wanted.step) for folder in folders]
+    steps = [step_of(folder, wanted.step) for folder in folders]
+    learned = [folder.read_tokens(step) for folder, step in zip(folders, steps, strict=True)]
     run = begun(folders[0])
     how = evaluated_with(run, wanted)
     seed = wanted.seed if wanted.seed is not None else own_setting(run, "seed", int)
@@ -98,7 +99,7 @@ def generate(wanted: Generate) -> Path:
         "negative_prompt": how.negative_prompt,
         "pictures": count,
         "seed": seed,
-        "step": wanted.step,
+        "step": steps[0] if len(set(steps)) == 1 else steps,
         "sampler": how.sampler,
         "num_inference_steps": how.num_inference_steps,
         "guidance_scale": how.guidance_scale,
@@ -119,15 +120,6 @@ def begun_at(name: str) -> RunFolder:
             f"run={written(name)}: no run is there: give the folder of one, such as outputs/default/teapot/caption/s0"
         )
     return folder
-
-
-def tokens_of(folder: RunFolder, step: int | None) -> tuple[Tensor, str]:
-    """What a run has learned, after so many updates or at the end, and its placeholder."""
-    kept = sorted(int(path.stem) for path in (folder.path / "tokens").glob("*.safetensors") if path.stem.isdecimal())
-    if step is not None and step not in kept:
-        steps = f"the steps {', '.join(map(str, kept))}" if kept else "no step but the last"
-        raise UserError(f"step={step}: {folder.path} keeps tokens of {steps}")
-    return folder.read_tokens(step)
 
 
 def device_of(name: str | None) -> torch.device:

@@ -19,10 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from mti.checks import raise_together
-from mti.command_line import CONF, PATHS, TEXTS, quoted
+from mti.choice import chosen_step
+from mti.command_line import CONF
 from mti.errors import UserError
 from mti.figures import grid
 from mti.generate import generate
+from mti.literals import PATHS, TEXTS, quoted
 from mti.outputs import RunFolder
 from mti.parts import Parts
 from mti.run import composed, ready, run_pending
@@ -31,6 +33,7 @@ from mti.termination import TERMINATION, Terminated
 from mti.typed import convert
 
 Source = str | Path
+LEVELS = {"evaluation.choice.fidelity", "evaluation.choice.following"}  # settings that are mappings themselves
 WORDS_OF_HYDRA = ("null", "true", "false", "nan", "inf")  # values, where no quotes are around them
 
 
@@ -66,6 +69,15 @@ class InvertedRun:
         """What stands for the learned tokens in other programs' prompts, such as "<teapot>"."""
         return self._read.read_tokens()[1]
 
+    @property
+    def chosen_step(self) -> int:
+        """The step to take tokens from, as `evaluation.choice` found it.
+
+        Raises:
+            UserError: no choice was asked for, or no step qualified, with the reason.
+        """
+        return chosen_step(self._read)
+
     def embeddings(self, step: int | None = None) -> Float[Tensor, "num_vectors width"]:
         """The learned embeddings: after so many updates, or at the end."""
         return self._read.read_tokens(step)[0]
@@ -98,8 +110,8 @@ class InvertedRun:
 
         Args:
             prompt: such as "a photo of {} on the beach".
-            settings: `pictures` (how many), `seed`, `step`, `negative_prompt`, `guidance_scale`, and what else
-                `mti generate --help` shows.
+            settings: `pictures` (how many), `seed`, `step` (or "chosen"), `negative_prompt`, `guidance_scale`, and
+                what else `mti generate --help` shows.
         """
         faults: list[str] = []
         wanted = convert({"run": str(self.folder), "prompt": prompt, **settings}, Generate, "", faults)
@@ -176,7 +188,7 @@ def load(folder: str | Path) -> InvertedRun:
 def _overrides(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Settings as the command line has them; those of a mapping by their dotted names."""
     for name, value in settings.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and f"{prefix}{name}" not in LEVELS:
             yield from _overrides(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}={_written(value, name.rpartition('.')[2] in TEXTS | PATHS)}"
@@ -188,6 +200,8 @@ def _written(value: Any, as_text: bool = False) -> str:
         return "null" if value is None else repr(value).lower()
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{name}:{_written(one)}' for name, one in value.items())}}}"
     plain = re.fullmatch(r"[A-Za-z_]\w*", str(value)) and str(value).lower() not in WORDS_OF_HYDRA
     return str(value) if plain and not as_text else quoted(str(value))
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from mti.checks import together
+from mti.choice import Criterion, choice_faults, criteria
 from mti.close import fail
 from mti.concepts.clicks import resolve_clicks
 from mti.concepts.identity import digest
@@ -42,6 +43,7 @@ class PlannedRun:
     config: RunConfig
     folder: RunFolder
     concept: Concept
+    criteria: Sequence[Criterion] = ()  # what the step to take tokens from is chosen by
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -113,11 +115,12 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
         lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
     ):
         yield from _refusal(part)
-    for name, node in config.metrics.items():
-        metric = parts.build(node)
+    metrics = {name: parts.build(node) for name, node in config.metrics.items()}
+    yield from choice_faults(config.evaluation.choice, metrics.values())
+    for name, metric in metrics.items():
         for fault in _refusal(getattr(metric, "check", lambda: None)):
             yield f"metrics: {name}: {fault}"
-        if getattr(metric, "prompt_set", "") == "personalization" and not config.personalization.steps:
+        if getattr(metric, "prompt_set", "") == "personalization" and not config.personalizes:
             yield (
                 f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
                 "say after how many updates, such as personalization.steps=[100]"
@@ -146,6 +149,28 @@ def _refusal(part: Callable[[], object]) -> Iterator[str]:
 # -------------------------------------------------------------------------------------- what is done
 
 
+class Standing(NamedTuple):
+    """How far a run has come."""
+
+    finished: bool
+    step: int  # of its newest checkpoint
+
+
+def standing(config: RunConfig, folder: RunFolder) -> Standing:
+    """How far a run has come, as its folder says.
+
+    Raises:
+        UserError: the folder holds a run of another configuration, or cannot be read.
+    """
+    if folder.has_config:
+        _refuse(folder, changes(folder.read_config(), config))
+    steps = folder.checkpoints()  # a damaged file ends this run here, before it is in company
+    folder.metrics()
+    summary = folder.summary() or {}
+    finished = summary.get("status") == "finished" and summary.get("steps", 0) >= config.trainer.max_steps
+    return Standing(finished, max(steps, default=0))
+
+
 def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | None:
     """The run, its folder locked and its configuration written; None if there is nothing left to do for it.
 
@@ -154,17 +179,12 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     """
     folder = RunFolder(Path(str(config.folder)))
     locks.enter_context(folder.locked())
-    if folder.has_config:
-        _refuse(folder, changes(folder.read_config(), config))
-    for read in (folder.checkpoints, folder.metrics):  # a damaged file ends this run here, before it is in company
-        read()
-    summary = folder.summary() or {}
-    finished = summary.get("status") == "finished"
+    stands = standing(config, folder)
     try:
         concept = parts.build(config.dataset).concept(config.image)
         sha256 = digest(concept)
     except UserError as error:
-        if finished:  # it stays as it is
+        if folder.finished:  # it stays as it is
             raise
         folder.write_config(as_yaml(config))
         fail(PlannedRun(config, folder, Concept(config.image, ())), str(error))
@@ -172,12 +192,13 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     begun = (folder.read_record() or {}).get("concept", {})
     if begun and (begun.get("name"), begun.get("sha256")) != (concept.name, sha256):
         _refuse(folder, [f"image={config.image} is another picture now"])
-    if finished and summary.get("steps", 0) >= config.trainer.max_steps:
+    if stands.finished:
         log.info("finished before, skipped: %s", folder.path)
         return None
     folder.write_config(as_yaml(config))
     folder.write_record(record_of(config, concept, sha256))
-    return PlannedRun(config, folder, concept)
+    metrics = [parts.build(node) for node in config.metrics.values()]
+    return PlannedRun(config, folder, concept, criteria(config.evaluation.choice, metrics))
 
 
 def as_yaml(config: RunConfig) -> str:

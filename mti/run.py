@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +21,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mti.checks import checked, raise_together
-from mti.command_line import COMPOSING, CONF, command, composition_faults, quoted
+from mti.command_line import COMPOSING, CONF, DRY_RUN, command, composition_faults
 from mti.errors import UserError
+from mti.literals import quoted
 from mti.schema import RunConfig, groups
 from mti.typed import part
 
@@ -32,7 +33,7 @@ Executor = Callable[[Sequence[RunConfig]], None]
 """Has runs trained by other processes, and waits for them; see `mti.executors`."""
 
 
-@command("run", RunConfig)
+@command("run", RunConfig, dry_run=True)
 def main(config: DictConfig) -> None:
     """Train one run."""
     start([typed(config)])
@@ -91,6 +92,10 @@ def start(
 
     parts, faults = Parts(), list[str]()
     node = part(executor_node, "hydra.launcher.executor", faults) if executor_node else None
+    if DRY_RUN.get():
+        for line in foretold(runs, parts, faults):
+            print(line, flush=True)
+        sys.exit(0)
     configs = ready(runs, parts, faults)
     executor = parts.build(node) if node else None
     try:
@@ -122,6 +127,28 @@ def ready(
         fetch(needs)
     raise_together([*faults, *filter(None, [missing(needs)]), *faults_of(configs, parts)])
     return configs
+
+
+def foretold(
+    runs: Sequence[tuple[RunConfig | None, list[str]]], parts: Any, faults: Sequence[str] = ()
+) -> Iterator[str]:
+    """What the runs would take, in lines; what they lack is named, and not fetched. Nothing is begun or written.
+
+    Raises:
+        UserError: all that is wrong with them, a line each.
+    """
+    from mti.download import missing, needed_by
+    from mti.dry_run import forecast
+    from mti.plan import faults_of
+    from mti.weights import GET
+
+    configs = [config for config, _ in runs if config]
+    faults = [*(fault for _, found in runs for fault in found), *faults]
+    raise_together([*faults, *(fault for fault in faults_of(configs, parts) if GET not in fault)])
+    trials = HydraConfig.get().sweeper.get("n_trials") if HydraConfig.initialized() else None
+    if trials:
+        yield f"trials: {trials}, which the sweeper chooses as it goes; this is its first batch"
+    yield from forecast(configs, parts, missing([need for config in configs for need in needed_by(config, parts)]))
 
 
 def run_all(configs: Sequence[RunConfig], parts: Any, executor: Executor | None = None) -> bool:

@@ -45,6 +45,19 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Which step to take tokens from: the first whose metrics, by the names of their values, reach these levels."""
+
+    fidelity: dict[str, float] | None = None
+    following: dict[str, float] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a step is to be chosen."""
+        return bool(self.fidelity or self.following)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How runs are evaluated while they are trained."""
 
@@ -57,6 +70,7 @@ class Evaluation:
     num_inference_steps: Count = 25
     guidance_scale: Annotated[float, AtLeast(0)] = 4.0
     batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 192
+    choice: Choice = field(default_factory=Choice)
 
 
 @dataclass(frozen=True)
@@ -152,9 +166,14 @@ class RunConfig:
         return ", ".join(words)
 
     @property
+    def personalizes(self) -> bool:
+        """Whether pictures of the personalization prompts are drawn."""
+        return bool(self.personalization.steps) or self.evaluation.choice.wanted
+
+    @property
     def prompts(self) -> list[str]:
         """All prompts that its placeholders are put into."""
-        elsewhere = self.personalization.prompts if self.personalization.steps else []
+        elsewhere = self.personalization.prompts if self.personalizes else []
         return [*templates_of(self.training.templates), *self.evaluation.prompts, *elsewhere]
 
 
@@ -167,7 +186,7 @@ class Generate:
     negative_prompt: str | None = None
     pictures: Annotated[int | None, AtLeast(1)] = None
     seed: int | None = None
-    step: Annotated[int | None, AtLeast(0)] = None
+    step: Annotated[int, AtLeast(0)] | Literal["chosen"] | None = None
     sampler: Literal["ddim", "dpm++"] | None = None
     num_inference_steps: Annotated[int | None, AtLeast(1)] = None
     guidance_scale: Annotated[float | None, AtLeast(0)] = None

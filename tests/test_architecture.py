@@ -10,6 +10,7 @@ LAYERS = (
     {"errors", "ranges", "templates", "types"},  # shared types
     {
         "typed",
+        "literals",
         "files",
         "images",
         "library_logging",
@@ -46,11 +47,13 @@ LAYERS = (
     },  # the method
     {
         "record",
+        "choice",
         "objective",
         "close",
         "callbacks",
         "plan",
         "prepare",
+        "dry_run",
         "train",
         "executors",
         "command_line",

@@ -7,8 +7,9 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from mti.command_line import CONF, checked_arguments, composition_faults, explained, flags_first, literal
+from mti.command_line import CONF, checked_arguments, composition_faults, explained, flags_first
 from mti.errors import UserError
+from mti.literals import literal
 from mti.schema import Generate, RunConfig
 
 ODD = [

@@ -15,8 +15,9 @@ from omegaconf import DictConfig
 
 from mti.checks import checked
 from mti.cli import COMMANDS
-from mti.command_line import CONF, literal
+from mti.command_line import CONF
 from mti.concepts.prepared import prepare_concept
+from mti.literals import literal
 from mti.parts import Parts
 from mti.rows import Vocabulary
 from mti.run import configured
@@ -86,7 +87,7 @@ def at_parts(parts_folder, monkeypatch):
 
 def run_configs(words: list[str], folder: Path) -> list[RunConfig]:
     flags = [word for word in words if word.startswith("-")]
-    assert set(flags) <= {"-m", "--config-dir"}
+    assert set(flags) <= {"-m", "--config-dir", "--dry-run"}
     own = folder / words[words.index("--config-dir") + 1] if "--config-dir" in flags else None
     overrides = [literal(word) for word in words if "=" in word]
     assert len(overrides) + len(flags) + (own is not None) == len(words)

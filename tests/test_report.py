@@ -189,6 +189,17 @@ def test_the_summary_has_the_numbers(whole):
     assert found["warnings"] == []
 
 
+def test_the_table_of_runs_says_which_steps_tokens_to_take(tmp_path):
+    choices = [{"step": 50}, {"step": None, "nearest": 25}, {"step": None, "nearest": None}, {}]
+    for seed, choice in enumerate(choices):
+        run = finish(tmp_path, "cup", "star", seed)
+        run.write_summary({**run.summary(), "choice": choice})
+    report(tmp_path, tmp_path / "report")
+    words = Reader((tmp_path / "report" / "index.html").read_text()).words
+    assert "tokens from" in words
+    assert [words.count(text) for text in ("50", "none; nearest: 25", "none")] == [1, 1, 1]
+
+
 def test_the_command_names_what_is_missing_on_the_page_the_terminal_and_the_summary(tmp_path):
     sweep(tmp_path, inits=("star", "caption"), seeds=(0,))
     begin(tmp_path, "bird", "star").write_summary({"status": "failed", "reason": "a <broken> picture"})

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from mti.close import RunWriter
-from mti.evaluation import draw_pictures, evaluation_losses, ids_of, measured, reconstruction_prompts
+from mti.evaluation import (
+    draw_pictures,
+    evaluation_losses,
+    ids_of,
+    is_personalized,
+    measured,
+    reconstruction_prompts,
+)
 from mti.images import to_pil
 from mti.inversion import TextualInversion
 from mti.isolation import isolated
@@ -54,7 +61,8 @@ class Evaluator(pl.Callback):
     def evaluate(self, module: TextualInversion, last: bool) -> None:
         """Measure all runs that have not failed, as far as it is time to. A process told to stop measures nothing."""
         step, values = module.step, [{} for _ in self.writers]
-        if module.active and (step in self.evaluation.steps or last):
+        evaluated = step in self.evaluation.steps or last
+        if module.active and evaluated:
             with phase(f"evaluating {_runs(module.active)} after {step} steps"):
                 losses = self._losses(module)
             for i, loss in zip(module.active, losses, strict=True):
@@ -62,7 +70,7 @@ class Evaluator(pl.Callback):
                 values[i] |= {"eval/mse": loss, "eval/row_norm": norm}
             self._reconstruct(module, values)
             self._each(module, module.active, lambda i: self._keep_tokens(module, i))
-        if step in self.personalization.steps:
+        if is_personalized(self.evaluation, self.personalization, step, evaluated):
             self._personalize(module, values)
         if TERMINATION.requested is None:
             self._each(module, module.active, lambda i: self._record(step, i, values[i]))

@@ -258,16 +258,17 @@ class RunFolder:
         self, embeddings: Float[Tensor, "num_vectors width"], placeholder: str, step: int | None = None
     ) -> Path:
         """Keep the learned embeddings, after so many updates or at the end, in the form of `mti.exports`; the file."""
-        path = self.path / self._tokens(step)
+        path = self.path / self.tokens_name(step)
         save_tokens(path, embeddings, placeholder)
         return path
 
     def read_tokens(self, step: int | None = None) -> tuple[Float[Tensor, "num_vectors width"], str]:
         """The learned embeddings, after so many updates or at the end, and their placeholder."""
-        return load_tokens(self._existing(self._tokens(step)))
+        return load_tokens(self._existing(self.tokens_name(step)))
 
     @staticmethod
-    def _tokens(step: int | None) -> str:
+    def tokens_name(step: int | None) -> str:
+        """The file of the embeddings after so many updates, or at the end, within the folder."""
         return "tokens.safetensors" if step is None else f"tokens/{step:05d}.safetensors"
 
     # ---------------------------------------------------------------------------------------- the end

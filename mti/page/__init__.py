@@ -17,8 +17,9 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from mti.command_line import checked_arguments, literal, prepare_streams, tell
+from mti.command_line import checked_arguments, prepare_streams, tell
 from mti.errors import UserError
+from mti.literals import literal
 
 EXAMPLES = "examples: mti page; mti page model=sd15 metrics=none output_dir=results --port 8000"
 

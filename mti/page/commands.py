@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mti.checks import raise_together
-from mti.command_line import literal
 from mti.concepts.clicks import Clicks
 from mti.concepts.thing import Background
 from mti.errors import UserError
+from mti.literals import literal
 from mti.parts import Parts
 from mti.run import composed, ready
 from mti.schema import RunConfig

@@ -176,14 +176,15 @@ def _cell(value: Value, link: str = "") -> dict[str, Any]:
 
 def _runs(collection: Collection, number: Mapping[str, int], output: Path) -> dict[str, Any]:
     """All runs, with links to their folders."""
-    rows = []
+    rows, choice = [], any(run.chosen is not None for run in collection.runs)
     for run in collection.runs:
         loss = run.curves.get("eval/mse") if run.finished else None
         end = float(loss.values[-1]) if loss else None
-        cells = [_cell(value) for value in (run.series.label, run.concept, run.seed, run.state, end)]
+        about = [run.series.label, run.concept, run.seed, run.state, end, *([run.chosen] if choice else [])]
+        cells = [_cell(value) for value in about]
         path = run.folder.path
         rows.append({"series": number.get(run.series.label), "cells": [*cells, _cell(str(path), link(path, output))]})
-    head = ["series", "picture", "seed", "state", "loss at the end", "folder"]
+    head = ["series", "picture", "seed", "state", "loss at the end", *(["tokens from"] if choice else []), "folder"]
     return {"title": "Runs", "caption": "Every run and its folder.", "head": head, "rows": rows, "files": []}
 
 

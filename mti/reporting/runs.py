@@ -124,6 +124,15 @@ class Run:
         return f"unfinished, at step {last} of {self.settings.get('trainer.max_steps', 'unknown')}"
 
     @property
+    def chosen(self) -> int | str | None:
+        """The step that tokens are to be taken from, or that there is none; None where no choice was asked for."""
+        found = section(self.summary, "choice")
+        step, nearest = found.get("step"), found.get("nearest")
+        if not found or isinstance(step, int):
+            return step
+        return f"none; nearest: {nearest}" if isinstance(nearest, int) else "none"
+
+    @property
     def title(self) -> str:
         """The run in a few words."""
         return f"{self.concept}, {self.series.label}, seed {self.seed}"

@@ -132,7 +132,7 @@ def every_key() -> Iterator[Input]:
 
 
 def _each_value(entry: str, base: Sequence[str], key: str, default: Any) -> Iterator[Input]:
-    from mti.command_line import PATHS, TEXTS
+    from mti.literals import PATHS, TEXTS
 
     others = [one for one in base if one.partition("=")[0] != key]
     interpolated = isinstance(default, str) and "${" in default
@@ -149,7 +149,8 @@ def _composed(name: str, overrides: Sequence[str], root: str = "") -> Any:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from mti.command_line import CONF, literal
+    from mti.command_line import CONF
+    from mti.literals import literal
 
     hydras = root.startswith("hydra")
     with initialize_config_dir(str(CONF), version_base="1.3"):
