@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from PIL import Image
 
@@ -60,6 +61,7 @@ class Looking:
     def __init__(self, commands: Commands) -> None:
         self.commands = commands
         self._parts = Parts()
+        self._initializers: dict[tuple[str, str], Any] = {}  # by start and, of `text`, its words
         self._one_at_a_time = threading.Lock()
 
     def names(self) -> list[str]:
@@ -92,7 +94,7 @@ class Looking:
                 if init == "text" and not choice.text.split():
                     continue
                 try:
-                    starts.append(self._start(self.commands.run_of(choice, init), prepared))
+                    starts.append(self._start(choice, init, prepared))
                 except UserError as error:
                     notes.append(f"{init}: {error}")
             picture = read_picture(concept.pictures[0])
@@ -112,10 +114,13 @@ class Looking:
         self.check(config)
         return self._parts.build(config.dataset).concept(config.image)
 
-    def _start(self, config: RunConfig, prepared: PreparedConcept) -> StartText:
-        text = self._parts.build(config.init.initializer)(prepared, self._tokenize)
+    def _start(self, choice: Choice, init: str, prepared: PreparedConcept) -> StartText:
+        key = (init, choice.text if init == "text" else "")
+        if key not in self._initializers:
+            self._initializers[key] = self._parts.build(self.commands.run_of(choice, init).init.initializer)
+        text = self._initializers[key](prepared, self._tokenize)
         guesses = tuple(Guess(**guess) for guess in text.details.get("guesses", []))
-        return StartText(config.init.name, text.text, self._tokenize(text.text), guesses)
+        return StartText(init, text.text, self._tokenize(text.text), guesses)
 
     @cached_property
     def _tokenize(self) -> Tokenize:
