@@ -224,8 +224,11 @@ def _keys(node: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
 
 def _near(name: str, names: Sequence[str]) -> str:
     """The likeliest name that was meant, in words; or the names that stand beside it."""
+    above = name.rpartition(".")[0]
+    if above in names and not any(one.startswith(f"{above}.") for one in names):
+        return f"; {above} is given as a whole"
     last = [one for one in names if one.rpartition(".")[2] == name.rpartition(".")[2]]
-    beside = [one for one in names if one.rpartition(".")[0] == name.rpartition(".")[0]]
+    beside = [one for one in names if one.rpartition(".")[0] == above]
     likely = (
         last[:1] or difflib.get_close_matches(name, beside, 1, 0.6) or difflib.get_close_matches(name, names, 1, 0.8)
     )

@@ -108,6 +108,12 @@ def test_wrong_values_are_told_beside_keys_that_there_are_not():
     assert faults("picturs=2", "run=r", "seed=x", name="generate")[1:] == ["seed=x: expected a whole number or null"]
 
 
+def test_a_key_within_a_single_setting_is_told_so():
+    assert faults("evaluation.choice.fidelity.lpips=0.3") == [
+        "evaluation.choice.fidelity.lpips=0.3: there is no such key; evaluation.choice.fidelity is given as a whole"
+    ]
+
+
 def test_several_values_without_a_sweep_are_told_by_their_key():
     with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(HydraException) as caught:
         compose("run", ["image='teapot','cup'"])
