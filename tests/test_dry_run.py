@@ -136,10 +136,10 @@ def test_what_is_missing_is_named_and_not_measured(tmp_path, monkeypatch):
 
 def test_the_flag_becomes_a_folder_that_is_thrown_away():
     folder = "hydra.sweep.dir='/nowhere'"
-    assert without_traces(["--dry-run", "-m", "seed=0,1"], "/nowhere") == ["-m", folder, "seed=0,1"]
-    assert without_traces(["seed=0,1", "-m", "--dry-run"], "/nowhere") == [folder, "seed=0,1", "-m"]
+    assert without_traces(["--dry-run", "-m", "seed=0,1"], "/nowhere") == ["-m", "seed=0,1", folder]
+    assert without_traces(["seed=0,1", "-m", "--dry-run"], "/nowhere") == ["seed=0,1", "-m", folder]
     assert without_traces(["--dry-run"], "/nowhere") == [folder]
-    assert without_traces(["hydra.sweep.dir=/mine", "a=1", "--dry-run"], "/nowhere") == [folder, "a=1"]
+    assert without_traces(["hydra.sweep.dir=/mine", "a=1", "--dry-run"], "/nowhere") == ["a=1", folder]
 
 
 def test_help_and_completion_know_the_flag():
