@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mti.reporting.reading import section
 from mti.reporting.runs import Run
@@ -54,9 +54,19 @@ def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
     if name == "row_norm":
         known = ROW_NORM
     for run in runs:
-        record = section(section(section(run.summary, "protocol"), "metrics"), name)
+        record = _record(run, name)
         told = {part: record[part] for part in Metric._fields if isinstance(record.get(part), str) and record[part]}
         if told:
             better = told.get("better", direction).split()[:1]
             return known._replace(**told)._replace(better=better[0] if better in (["lower"], ["higher"]) else "")
     return known
+
+
+def _record(run: Run, name: str) -> dict[str, Any]:
+    """What a run's metrics say of a value: one that measures several, or the metric of that name."""
+    metrics = section(section(run.summary, "protocol"), "metrics")
+    for metric in metrics:
+        values = section(section(metrics, metric), "values")
+        if name in values:
+            return section(values, name)
+    return section(metrics, name)

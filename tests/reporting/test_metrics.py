@@ -27,3 +27,8 @@ def test_what_a_record_does_not_say_is_known_by_name(tmp_path):
     assert told(tmp_path, {"lpips_pocket": {"unit": "1", "label": 3}}) == Metric("LPIPS (pocket)", "1", "lower")
     assert told(tmp_path, {"lpips_pocket": ["label"]}) == Metric("LPIPS (pocket)", "", "lower")
     assert told(tmp_path, {"lpips_pocket": {"better": "sideways"}}).good == ""
+
+
+def test_one_of_the_several_values_of_a_metric_is_described_by_its_own(tmp_path):
+    values = {"lpips_pocket": {"label": "How near", "unit": "", "better": "higher"}, "other": {"label": "Other"}}
+    assert told(tmp_path, {"both": {"metric": "two", "values": values}}) == Metric("How near", "", "higher")
