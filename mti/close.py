@@ -62,10 +62,17 @@ class RunWriter:
         if self.logger.wants_tokens:
             self.logger.tokens(step, path)
 
-    def close(self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float) -> None:
-        """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end."""
+    def close(
+        self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float, stopped: bool = False
+    ) -> None:
+        """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end.
+
+        `stopped`: by its rule, which the summary names, and not by `trainer.max_steps`.
+        """
         self._leave(embeddings, steps)
-        summary = {"status": "finished", "steps": steps, "seconds": round(seconds, 1), **self._about()}
+        config = self.prepared.planned.config
+        rule = {"stopped": {"rule": plain(config)["stop"], "max_steps": config.trainer.max_steps}} if stopped else {}
+        summary = {"status": "finished", "steps": steps, **rule, "seconds": round(seconds, 1), **self._about()}
         self.folder.write_summary(summary)
         self.logger.finish(summary)
 

@@ -111,6 +111,7 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
         lambda: parts.build(config.dataset).check(config.image),
         lambda: _check_concept(config, parts),
         lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
+        lambda: parts.build(config.stop) if config.stop else None,
     ):
         yield from _refusal(part)
     for name, node in config.metrics.items():
@@ -174,6 +175,9 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
         _refuse(folder, [f"image={config.image} is another picture now"])
     if finished and summary.get("steps", 0) >= config.trainer.max_steps:
         log.info("finished before, skipped: %s", folder.path)
+        return None
+    if finished and config.stop and (summary.get("stopped") or {}).get("rule") == plain(config)["stop"]:
+        log.info("stopped by its rule at step %s, skipped: %s; another stop=… goes on", summary["steps"], folder.path)
         return None
     folder.write_config(as_yaml(config))
     folder.write_record(record_of(config, concept, sha256))

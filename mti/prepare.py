@@ -123,6 +123,7 @@ class Preparation:
             self.parts.build(config.optimizer),
             start.rows,
             loss_weights(mask, self.model.latent_shape, config.training),
+            self.parts.build(config.stop) if config.stop else None,
         )
         another = self.parts.build(config.dataset).caption_of_another(config.image)
         with phase(f"{config.title}: measuring what its curves are to be seen beside"):

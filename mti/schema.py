@@ -132,6 +132,7 @@ class RunConfig:
     personalization: Annotated[Personalization, SHARED]
     experiment: Experiment
     optimizer: Part = field(default_factory=lambda: Part({"_target_": "mti.optimizers.adamw.AdamW"}))
+    stop: Annotated[Part | None, INCIDENTAL] = None  # like max_steps: how long it is trained, not how
     sweep: Annotated[Sweep, INCIDENTAL] = field(default_factory=Sweep)
     seed: int = 0
     click: Literal["recorded"] | Points | None = "recorded"

@@ -101,6 +101,17 @@ class Perception(Protocol):
         ...
 
 
+@runtime_checkable
+class StopRule(Protocol):
+    """Says when a run has learned enough, by its evaluation loss alone: whoever resumes a run comes to the same."""
+
+    every: int  # updates between two measurements
+
+    def __call__(self, losses: Mapping[int, float]) -> bool:
+        """Whether to stop now, after these losses at these steps, in their order."""
+        ...
+
+
 Scores = Mapping[str, "float | Tensor"]
 """Values by name: a number for all generated pictures together, or `Float[Tensor, " generated"]`, one for each."""
 

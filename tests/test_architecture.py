@@ -49,6 +49,7 @@ LAYERS = (
         "objective",
         "close",
         "callbacks",
+        "lightning",
         "plan",
         "prepare",
         "train",
@@ -59,7 +60,7 @@ LAYERS = (
     {"library", "cli", "completion"},  # the ways in
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
-ROOMS = {"models", "initializers", "perception", "metrics", "datasets", "optimizers"}
+ROOMS = {"models", "initializers", "perception", "metrics", "datasets", "optimizers", "stops"}
 REPORT = {"report", "reporting", "dashboard"}
 BELOW = LAYERS[0] | LAYERS[1] | {"concepts", "embeddings"}
 
