@@ -14,6 +14,7 @@ from mti.concepts.identity import placeholder_of
 from mti.errors import UserError
 from mti.figures import comparison
 from mti.loggers import Logger, RunLogger, run_config
+from mti.outputs import RunFolder
 from mti.schema import plain
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ class RunWriter:
         if step == 0:
             for what, picture in self.prepared.concept.shown.items():
                 self.logger.pictures(0, f"concept/{what}", [picture], [what])
+
+    def begin(self, race: RunFolder) -> tuple[int, dict[str, Tensor]] | None:
+        """Take up what the winner of the run's race was measured to be; the state that it goes on from."""
+        for name, curve in race.metrics().items():
+            for step, value in curve.items():
+                self.record(step, {name: value})
+        return race.load_state()
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Measured values, true after so many updates."""

@@ -103,6 +103,8 @@ class Init:
     text: str | None = None
     path: str | None = None
     inner: dict[str, Any] | None = None
+    candidates: Annotated[int | None, AtLeast(2)] = None
+    cuts: list[Count] | None = None
     num_vectors: Annotated[int | None, AtLeast(1)] = None
     padding: Literal["repeat", "star", "mean", "spread"] = "repeat"
     background: Literal["white", "kept"] = "white"

@@ -29,6 +29,7 @@ from mti.loggers import RunLogger
 from mti.memory import fitting, is_out_of_memory, release
 from mti.parts import Parts
 from mti.prepare import PreparedRun, metrics_of
+from mti.race import race_folder
 from mti.termination import TERMINATION
 from mti.types import LatentDiffusion
 
@@ -85,7 +86,9 @@ def batches(runs: Sequence[PreparedRun], model: LatentDiffusion) -> list[list[Pr
     for batch in [batch for batch in before if at_most and len(before[batch]) > at_most]:
         fresh += before.pop(batch)
     size = runs_at_once(model, fresh) if fresh else 1
-    return [*before.values(), *named(*(fresh[first : first + size] for first in range(0, len(fresh), size)))]
+    alike = [[run for run in fresh if run.raced == begun] for begun in sorted({run.raced for run in fresh})]
+    fits = [own[first : first + size] for own in alike for first in range(0, len(own), size)]
+    return [*before.values(), *named(*fits)]
 
 
 def cut(batch: list[PreparedRun], size: int) -> list[list[PreparedRun]]:
@@ -122,13 +125,13 @@ def runs_at_once(model: LatentDiffusion, runs: Sequence[PreparedRun]) -> int:
 
 
 def common_step(runs: Sequence[PreparedRun]) -> int:
-    """The newest step from which all runs can go on; 0 if there is none.
+    """The newest step from which all runs can go on: of which each has a checkpoint, or before which it had stopped.
 
-    It is one of which each run has a checkpoint, or before which its rule had stopped it.
+    Without one it is the step at which they begin: 0, or the end of their races.
     """
     kept = [(set(run.planned.folder.checkpoints()), stopped_at(run)) for run in runs]
     every = set().union(*(steps for steps, _ in kept))
-    return max((s for s in every if all(s in own or (end and s >= end) for own, end in kept)), default=0)
+    return max((s for s in every if all(s in own or (end and s >= end) for own, end in kept)), default=runs[0].raced)
 
 
 def stopped_at(run: PreparedRun) -> int | None:
@@ -159,10 +162,14 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
             if end == own:
                 module.stopped[i] = own
             writer.folder.resume(own)
-            writer.open_logger(parts.build(config.logger), own)
-            if own:
-                module.load_run_state(i, (writer.folder.load_state(own) or (0, {}))[1])
-        if start:
+            first = runs[i].raced
+            writer.open_logger(parts.build(config.logger), own if own > first else 0)
+            state = writer.folder.load_state(own)
+            if own == first > 0 and not state:
+                state = writer.begin(race_folder(writer.folder))
+            if state:
+                module.load_run_state(i, state[1])
+        if start > runs[0].raced:
             log.info(
                 "interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers)
             )

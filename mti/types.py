@@ -61,6 +61,8 @@ class InitialText:
     pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # kept beside it: "mask", "crop", "overlay"
     embeddings: Float[Tensor, "num_vectors width"] | None = None  # to start from, instead of the text's own
     rows: Rows | None = None  # or what makes them of the model
+    candidates: Sequence[InitialText] = ()  # a race decides between them, and this is the first of them
+    cuts: Sequence[int] = ()  # after how many updates it drops the worse half
 
 
 @runtime_checkable

@@ -50,6 +50,7 @@ LAYERS = (
         "close",
         "callbacks",
         "lightning",
+        "race",
         "plan",
         "prepare",
         "train",
