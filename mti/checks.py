@@ -107,6 +107,11 @@ def meant(config: RunConfig) -> Iterator[str]:
         yield f"training.average={training.average:g}: averaged rows are shorter than rows; choose optimizer=adamw"
     if training.horizon is not None and training.horizon <= training.warmup:
         yield f"training.horizon={training.horizon}: expected more than training.warmup={training.warmup}"
+    if config.init.cuts and max(config.init.cuts) >= config.trainer.max_steps:
+        yield (
+            f"init.cuts has {max(config.init.cuts)}, past the end: expected steps below "
+            f"trainer.max_steps={config.trainer.max_steps}"
+        )
     for step in config.personalization.steps:
         if step > config.trainer.max_steps:
             yield (

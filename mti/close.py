@@ -15,7 +15,7 @@ from mti.concepts.identity import placeholder_of
 from mti.errors import UserError
 from mti.figures import comparison
 from mti.loggers import Logger, RunLogger, run_config
-from mti.outputs import Curve
+from mti.outputs import Curve, RunFolder
 from mti.schema import plain
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ class RunWriter:
             for what, picture in self.prepared.concept.shown.items():
                 self.logger.pictures(0, f"concept/{what}", [picture], [what])
 
+    def begin(self, race: RunFolder) -> tuple[int, dict[str, Tensor]] | None:
+        """Take up what the winner of the run's race was measured to be; the state that it goes on from."""
+        for name, curve in race.metrics().items():
+            for step, value in curve.items():
+                self.record(step, {name: value})
+        return race.load_state()
+
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Measured values, true after so many updates."""
         self.folder.record(step, values)
@@ -64,10 +71,17 @@ class RunWriter:
         if self.logger.wants_tokens:
             self.logger.tokens(step, path)
 
-    def close(self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float) -> None:
-        """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end."""
+    def close(
+        self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float, stopped: bool = False
+    ) -> None:
+        """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end.
+
+        `stopped`: by its rule, which the summary names, and not by `trainer.max_steps`.
+        """
         self._leave(embeddings, steps)
-        summary = {"status": "finished", "steps": steps, "seconds": round(seconds, 1), **self._about()}
+        config = self.prepared.planned.config
+        rule = {"stopped": {"rule": plain(config)["stop"], "max_steps": config.trainer.max_steps}} if stopped else {}
+        summary = {"status": "finished", "steps": steps, **rule, "seconds": round(seconds, 1), **self._about()}
         self.folder.write_summary(summary)
         self.logger.finish(summary)
 

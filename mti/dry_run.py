@@ -19,13 +19,13 @@ import torch
 from mti.errors import UserError
 from mti.evaluation import draw_pictures, evaluation_losses, ids_of, is_personalized, measured, reconstruction_prompts
 from mti.inversion import Run, TextualInversion
+from mti.lightning import device_of
 from mti.memory import fitting, release
 from mti.noise import initial_latents
 from mti.outputs import RunFolder
 from mti.parts import Parts
 from mti.plan import Standing, standing
 from mti.schema import RunConfig, groups
-from mti.train import device_of
 from mti.types import LatentDiffusion, Metric, Posterior
 
 STEPS = 3  # fused steps that are timed, after one that is not

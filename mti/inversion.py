@@ -18,7 +18,7 @@ from mti.schedules import rate
 from mti.schema import Training
 from mti.templates import templates_of
 from mti.tokens import PlaceholderTable, encode_distinct, prompt_ids
-from mti.types import LatentDiffusion, Posterior
+from mti.types import LatentDiffusion, Posterior, StopRule
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,15 @@ class Run:
     optimizer: RowOptimizer  # runs with the same one are stepped together
     start: Float[Tensor, "num_vectors width"] | None = None  # embeddings to start from; None: those of the text
     weights: Sequence[Float[Tensor, "pictures 1 h w"]] | None = None  # of the loss, for each of the posteriors
+    stop: StopRule | None = None  # None: never
 
 
 class TextualInversion(pl.LightningModule):
     """Learns the embeddings of every run; the frozen model is no part of its parameters or checkpoints.
 
     The loss is the sum over runs of each run's mean, so with AdamW and clipping per run no run touches
-    another. A run whose loss or embeddings are no longer finite stops: `failures` says why, and its embeddings keep
-    their last good state.
+    another. A run whose loss or embeddings are no longer finite fails: `failures` says why, and its embeddings keep
+    their last good state. `stopped` says after how many updates a run has learned enough; it is trained no further.
     """
 
     def __init__(self, model: LatentDiffusion, runs: Sequence[Run], start: int = 0):
@@ -53,6 +54,7 @@ class TextualInversion(pl.LightningModule):
         self.step = start  # updates done
         self.losses = [float("nan")] * len(self.runs)  # of each run's latest batch
         self.failures: dict[int, str] = {}
+        self.stopped: dict[int, int] = {}
         self._good = [embeddings.detach().clone() for embeddings in self.table.embeddings]
         self._averages = [
             None if run.training.average is None else rows.clone()
@@ -76,12 +78,20 @@ class TextualInversion(pl.LightningModule):
 
     @property
     def active(self) -> list[int]:
-        """The runs that have not failed."""
-        return [i for i in range(len(self.runs)) if i not in self.failures]
+        """The runs that are trained: neither failed nor stopped."""
+        return [i for i in self.present if i not in self.stopped]
+
+    @property
+    def present(self) -> list[int]:
+        """The same, with those that stop after this very update."""
+        return [
+            i for i in range(len(self.runs)) if i not in self.failures and self.stopped.get(i, self.step) == self.step
+        ]
 
     def embeddings(self) -> Float[Tensor, "num_vectors width"]:
         """The embeddings of all runs in the order of their placeholder ids."""
-        return self.table([i not in self.failures for i in range(len(self.runs))])
+        active = self.active
+        return self.table([i in active for i in range(len(self.runs))])
 
     def learned(self, run: int) -> Float[Tensor, "num_vectors width"]:
         """What a run is judged by and leaves behind: its embeddings, or their average over the updates."""
@@ -146,11 +156,12 @@ class TextualInversion(pl.LightningModule):
         return optimizer
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set each run's learning rate, clip its gradient, and keep failed runs out of the update."""
+        """Set each run's learning rate, clip its gradient, and keep failed and stopped runs out of the update."""
         for group in optimizer.param_groups:
             group["lr"] = rate(group["training"], self.step)
+        active = self.active
         for i, (run, embeddings) in enumerate(zip(self.runs, self.table.embeddings, strict=True)):
-            if i in self.failures:
+            if i not in active:
                 embeddings.grad = None
             elif run.training.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_([embeddings], run.training.max_grad_norm)

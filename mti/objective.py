@@ -20,7 +20,8 @@ def objective(config: RunConfig, worst: float) -> float:
 def worth(folder: RunFolder, sweep: Sweep, worst: float = math.inf) -> float:
     """The value of `sweep.objective`, or with a level the number of updates to it, linear between evaluations.
 
-    A run that failed, and one that never reached the level, is worth the worst.
+    A run that failed, and one that never reached the level, is worth the worst; one that its rule stopped before
+    the step, what it was worth then.
 
     Raises:
         UserError: the run has no such value, or none at that step.
@@ -41,7 +42,8 @@ def worth(folder: RunFolder, sweep: Sweep, worst: float = math.inf) -> float:
             return float(steps[0])
         part = (values[first - 1] - sweep.level) / (values[first - 1] - values[first])
         return float(steps[first - 1] + part * (steps[first] - steps[first - 1]))
-    step = int(steps[-1]) if sweep.step is None else sweep.step
+    stopped = (folder.summary() or {}).get("stopped")
+    step = int(steps[-1]) if sweep.step is None or (stopped and sweep.step > steps[-1]) else sweep.step
     if step not in curve:
         raise UserError(f"sweep.step={step}: {sweep.objective} is measured at {', '.join(map(str, curve))}")
     return curve[step]

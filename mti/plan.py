@@ -113,6 +113,7 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
         lambda: parts.build(config.dataset).check(config.image),
         lambda: _check_concept(config, parts),
         lambda: getattr(parts.build(config.logger), "check", lambda: None)(),
+        lambda: parts.build(config.stop) if config.stop else None,
     ):
         yield from _refusal(part)
     metrics = {name: parts.build(node) for name, node in config.metrics.items()}
@@ -154,6 +155,7 @@ class Standing(NamedTuple):
 
     finished: bool
     step: int  # of its newest checkpoint
+    stopped: bool = False  # finished before its last step, by the rule that it still has
 
 
 def standing(config: RunConfig, folder: RunFolder) -> Standing:
@@ -167,8 +169,11 @@ def standing(config: RunConfig, folder: RunFolder) -> Standing:
     steps = folder.checkpoints()  # a damaged file ends this run here, before it is in company
     folder.metrics()
     summary = folder.summary() or {}
-    finished = summary.get("status") == "finished" and summary.get("steps", 0) >= config.trainer.max_steps
-    return Standing(finished, max(steps, default=0))
+    ended = summary.get("status") == "finished"
+    finished = ended and summary.get("steps", 0) >= config.trainer.max_steps
+    rule = (summary.get("stopped") or {}).get("rule")
+    stopped = ended and not finished and config.stop is not None and rule == plain(config)["stop"]
+    return Standing(finished or stopped, max(steps, default=0), stopped)
 
 
 def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | None:
@@ -192,6 +197,9 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     begun = (folder.read_record() or {}).get("concept", {})
     if begun and (begun.get("name"), begun.get("sha256")) != (concept.name, sha256):
         _refuse(folder, [f"image={config.image} is another picture now"])
+    if stands.stopped:
+        log.info("stopped by its rule at step %s, skipped: %s; another stop=… goes on", stands.step, folder.path)
+        return None
     if stands.finished:
         log.info("finished before, skipped: %s", folder.path)
         return None

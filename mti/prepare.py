@@ -23,8 +23,9 @@ from mti.isolation import isolated
 from mti.parts import Parts
 from mti.phases import phase
 from mti.plan import PlannedRun
+from mti.race import race
 from mti.schema import Training
-from mti.starts import Start, start_of
+from mti.starts import Start, starts_of
 from mti.tokens import prompt_ids
 from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
 
@@ -42,6 +43,7 @@ class PreparedRun:
     references: Float[Tensor, "pictures 3 size size"]  # what it is trained on and judged against, in [-1, 1]
     mask: Bool[Tensor, "pictures size size"] | None  # True on the clicked thing; None if none was clicked
     run: Run
+    raced: int = 0  # updates that are done already: those of the race that its text won
 
 
 class Preparation:
@@ -63,8 +65,8 @@ class Preparation:
                 getattr(self.parts.build(node), "release", lambda: None)()
         return [prepared for _, prepared in isolated([(run, *found) for run, found in described], self._encode, _fail)]
 
-    def _describe(self, run: PlannedRun) -> tuple[PreparedConcept, InitialText, Start]:
-        """The square that is trained on, the initial text, and the rows to start from."""
+    def _describe(self, run: PlannedRun) -> tuple[PreparedConcept, InitialText, list[tuple[InitialText, Start]]]:
+        """The square that is trained on, the initial text, and the rows to start from; of a race, those of all."""
         config, build = run.config, self.parts.build
         initializer = build(config.init.initializer)
         clicks = resolve_clicks(config.click, config.outside, config.box, run.concept)
@@ -88,21 +90,28 @@ class Preparation:
                 self._texts[question] = initializer(concept, self._tokenize)
         text = self._texts[question]
         seed, name, init = config.seed, run.concept.name, config.init
-        start = start_of(self.model, text, seed, name, init.num_vectors, init.padding)
-        ids = start.token_ids
+        starts = starts_of(self.model, text, seed, name, init.num_vectors, init.padding)
         for prompt in config.prompts:
-            prompt_ids(self.model, prompt, ids)
+            for _, start in starts:
+                prompt_ids(self.model, prompt, start.token_ids)
+        if not text.candidates:
+            self._keep(run, concept, text, starts[0][1].token_ids)
+        return concept, text, starts
+
+    def _keep(self, run: PlannedRun, concept: PreparedConcept, text: InitialText, ids: Sequence[int]) -> None:
+        """Write and tell the text that is trained."""
         shown = replace(text, details={**concept.details, **text.details}, pictures={**concept.shown, **text.pictures})
         run.folder.write_text(shown, self.model.token_names(ids))
-        log.info("%s: %r, tokens: %d (%s)", config.title, text.text, len(ids), text.source)
-        return concept, text, start
+        log.info("%s: %r, tokens: %d (%s)", run.config.title, text.text, len(ids), text.source)
 
     def _tokenize(self, text: str) -> list[str]:
         return self.model.token_names(self.model.token_ids(text))
 
-    def _encode(self, described: tuple[PlannedRun, PreparedConcept, InitialText, Start]) -> PreparedRun:
-        """The latents' posteriors, and the levels that the curves are to be seen beside."""
-        planned, concept, text, start = described
+    def _encode(
+        self, described: tuple[PlannedRun, PreparedConcept, InitialText, list[tuple[InitialText, Start]]]
+    ) -> PreparedRun:
+        """The latents' posteriors, the race's winner, and the levels that the curves are to be seen beside."""
+        planned, concept, text, starts = described
         config, flip = planned.config, planned.config.training.flip
         if id(concept) not in self._references:
             size = self.model.resolution
@@ -114,16 +123,26 @@ class Preparation:
                 encoded = [self.model.encode_picture(view) for view in views]
             self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
         mask = mask_of(concept, references)
-        run = Run(
-            concept.name,
-            config.seed,
-            start.token_ids,
-            self._posteriors[id(concept), flip],
-            config.training,
-            self.parts.build(config.optimizer),
-            start.rows,
-            loss_weights(mask, self.model.latent_shape, config.training),
-        )
+        runs = [
+            Run(
+                concept.name,
+                config.seed,
+                start.token_ids,
+                self._posteriors[id(concept), flip],
+                config.training,
+                self.parts.build(config.optimizer),
+                start.rows,
+                loss_weights(mask, self.model.latent_shape, config.training),
+                self.parts.build(config.stop) if config.stop else None,
+            )
+            for _, start in starts
+        ]
+        run, raced = runs[0], 0
+        if text.candidates:
+            winner, told = race(planned, [one for one, _ in starts], runs, text.cuts, self.model)
+            run, raced, won = runs[winner], text.cuts[-1], starts[winner][0]
+            text = replace(won, details={**won.details, "race": told})
+            self._keep(planned, concept, text, run.token_ids)
         another = self.parts.build(config.dataset).caption_of_another(config.image)
         with phase(f"{config.title}: measuring what its curves are to be seen beside"):
             levels = self._calibration(planned, concept).levels(
@@ -131,7 +150,7 @@ class Preparation:
             )
         planned.folder.write_calibration(levels)
         names = self.model.token_names(run.token_ids)
-        return PreparedRun(planned, concept, text, names, references, mask, run)
+        return PreparedRun(planned, concept, text, names, references, mask, run, raced)
 
     def _calibration(self, planned: PlannedRun, concept: PreparedConcept) -> Calibration:
         config = planned.config

@@ -174,9 +174,10 @@ def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
     Returns the folders of the runs that could not be begun, with the reasons.
     """
     from mti.close import fail
+    from mti.lightning import device_of
     from mti.plan import opened
     from mti.prepare import Preparation
-    from mti.train import device_of, train
+    from mti.train import train
 
     refused: dict[str, str] = {}
     waiting = []

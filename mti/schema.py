@@ -117,6 +117,8 @@ class Init:
     text: str | None = None
     path: str | None = None
     inner: dict[str, Any] | None = None
+    candidates: Annotated[int | None, AtLeast(2)] = None
+    cuts: list[Count] | None = None
     num_vectors: Annotated[int | None, AtLeast(1)] = None
     padding: Literal["repeat", "star", "mean", "spread"] = "repeat"
     background: Literal["white", "kept"] = "white"
@@ -146,6 +148,7 @@ class RunConfig:
     personalization: Annotated[Personalization, SHARED]
     experiment: Experiment
     optimizer: Part = field(default_factory=lambda: Part({"_target_": "mti.optimizers.adamw.AdamW"}))
+    stop: Annotated[Part | None, INCIDENTAL] = None  # like max_steps: how long it is trained, not how
     sweep: Annotated[Sweep, INCIDENTAL] = field(default_factory=Sweep)
     seed: int = 0
     click: Literal["recorded"] | Points | None = "recorded"

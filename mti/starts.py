@@ -56,6 +56,29 @@ def start_of(
     return resized(model, ids, rows, num_vectors, padding)
 
 
+def starts_of(
+    model: LatentDiffusion,
+    text: InitialText,
+    seed: int,
+    image: str,
+    num_vectors: int | None = None,
+    padding: Padding = "repeat",
+) -> list[tuple[InitialText, Start]]:
+    """A text with its rows; of a text that is to be found by a race, all candidates, with equally many rows.
+
+    Those are `num_vectors`, or as many as the longest has tokens. A candidate that is too long is left out.
+
+    Raises:
+        UserError: see `start_of`.
+    """
+    if not text.candidates:
+        return [(text, start_of(model, text, seed, image, num_vectors, padding))]
+    lengths = [len(model.token_ids(one.text)) for one in text.candidates]
+    wanted = num_vectors or max(lengths)
+    fit = [one for one, own in zip(text.candidates, lengths, strict=True) if own <= wanted or padding == "spread"]
+    return [(one, start_of(model, one, seed, image, wanted, padding)) for one in fit or text.candidates]
+
+
 def resized(model: LatentDiffusion, ids: list[int], rows: Tensor | None, num_vectors: int, padding: Padding) -> Start:
     """Rows in another number.
 

@@ -3,6 +3,9 @@
 Which runs share a batch moves the last bits of their numbers, so it is part of their state: each run's folder names
 its batch from the beginning on, and whoever goes on trains the same runs together again, from the newest step of
 which all of them have a checkpoint. So the same command gives the same bits, however often it is killed.
+
+A run that its rule stops leaves the rest of its batch. When it did follows from what its folder keeps: its last
+checkpoint is of that step, and there the rule holds on its curve `stop/mse`. It is closed with its batch.
 """
 
 from __future__ import annotations
@@ -11,39 +14,28 @@ import logging
 import time
 import traceback
 from collections.abc import Sequence
-from typing import Any
-
-import pytorch_lightning as pl
-import torch
-from torch.utils.data import DataLoader
 
 from mti.callbacks.evaluation import Evaluator
 from mti.callbacks.progress import Progress
 from mti.callbacks.recording import Recording
+from mti.callbacks.stopping import LOSS, Stopping
 from mti.close import RunWriter, fail
 from mti.evaluation import protocol_record
 from mti.inversion import TextualInversion
 from mti.isolation import isolated, reason
 from mti.library_logging import quiet_lightning
+from mti.lightning import lightning_trainer, step_numbers
 from mti.loggers import RunLogger
 from mti.memory import fitting, is_out_of_memory, release
 from mti.parts import Parts
 from mti.prepare import PreparedRun, metrics_of
-from mti.schema import Trainer
+from mti.race import race_folder
 from mti.termination import TERMINATION
 from mti.types import LatentDiffusion
 
 log = logging.getLogger("mti")
 
 OUT_OF_MEMORY = "out of memory with this run alone: lower training.batch_size or evaluation.batch_size"
-SERVICES_OFF: dict[str, Any] = {
-    "max_epochs": 1,
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
-"""Lightning's services that run folders, callbacks and the progress bar of our own stand in for."""
 
 
 def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> None:
@@ -94,7 +86,9 @@ def batches(runs: Sequence[PreparedRun], model: LatentDiffusion) -> list[list[Pr
     for batch in [batch for batch in before if at_most and len(before[batch]) > at_most]:
         fresh += before.pop(batch)
     size = runs_at_once(model, fresh) if fresh else 1
-    return [*before.values(), *named(*(fresh[first : first + size] for first in range(0, len(fresh), size)))]
+    alike = [[run for run in fresh if run.raced == begun] for begun in sorted({run.raced for run in fresh})]
+    fits = [own[first : first + size] for own in alike for first in range(0, len(own), size)]
+    return [*before.values(), *named(*fits)]
 
 
 def cut(batch: list[PreparedRun], size: int) -> list[list[PreparedRun]]:
@@ -131,9 +125,21 @@ def runs_at_once(model: LatentDiffusion, runs: Sequence[PreparedRun]) -> int:
 
 
 def common_step(runs: Sequence[PreparedRun]) -> int:
-    """The newest step of which all runs have a checkpoint; 0 if there is none."""
-    steps = [set(run.planned.folder.checkpoints()) for run in runs]
-    return max(set.intersection(*steps), default=0)
+    """The newest step from which all runs can go on: of which each has a checkpoint, or before which it had stopped.
+
+    Without one it is the step at which they begin: 0, or the end of their races.
+    """
+    kept = [(set(run.planned.folder.checkpoints()), stopped_at(run)) for run in runs]
+    every = set().union(*(steps for steps, _ in kept))
+    return max((s for s in every if all(s in own or (end and s >= end) for own, end in kept)), default=runs[0].raced)
+
+
+def stopped_at(run: PreparedRun) -> int | None:
+    """The update after which a run's rule has stopped it; None if it has not. Its checkpoint of then is its last."""
+    folder, rule = run.planned.folder, run.run.stop
+    curve = folder.metrics().get(LOSS, {}) if rule else {}
+    last = max(curve, default=0)
+    return last if rule and last in folder.checkpoints()[-1:] and rule(curve) else None
 
 
 # ------------------------------------------------------------------------------------------ training
@@ -151,15 +157,24 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
         start = common_step(runs)
         module = TextualInversion(model, [run.run for run in runs], start)
         for i, writer in enumerate(writers):
-            writer.folder.resume(start)
-            writer.open_logger(parts.build(config.logger), start)
-            if start:
-                module.load_run_state(i, (writer.folder.load_state(start) or (0, {}))[1])
-        if start:
+            end = stopped_at(runs[i])
+            own = min(start, end or start)
+            if end == own:
+                module.stopped[i] = own
+            writer.folder.resume(own)
+            first = runs[i].raced
+            writer.open_logger(parts.build(config.logger), own if own > first else 0)
+            state = writer.folder.load_state(own)
+            if own == first > 0 and not state:
+                state = writer.begin(race_folder(writer.folder))
+            if state:
+                module.load_run_state(i, state[1])
+        if start > runs[0].raced:
             log.info(
                 "interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers)
             )
         callbacks = [
+            Stopping(writers, config.evaluation),
             Evaluator(writers, config.evaluation, config.personalization, metrics),
             Recording(writers, config.training.checkpoint_every),
             Progress(config.trainer.max_steps),
@@ -179,30 +194,7 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
         if i in module.failures:
             writers[i].fail(embeddings, module.step, module.failures[i])
         else:
-            writers[i].close(embeddings, module.step, seconds)
+            writers[i].close(embeddings, module.stopped.get(i, module.step), seconds, i in module.stopped)
 
     isolated(range(len(runs)), close, lambda i, reason: fail(runs[i].planned, reason))
     return None
-
-
-def lightning_trainer(settings: Trainer, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
-    """The trainer; also what tells which device there is."""
-    return pl.Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        max_steps=settings.max_steps,
-        callbacks=list(callbacks),
-        **SERVICES_OFF,
-    )
-
-
-def device_of(settings: Trainer) -> torch.device:
-    """The device that a run is trained on."""
-    with quiet_lightning():
-        return lightning_trainer(settings).strategy.root_device
-
-
-def step_numbers(start: int, stop: int) -> DataLoader[int]:
-    """What Lightning iterates over: a step's number is all that its batch depends on."""
-    numbers: Any = range(start, stop)
-    return DataLoader(numbers, batch_size=None)

@@ -61,6 +61,8 @@ class InitialText:
     pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # kept beside it: "mask", "crop", "overlay"
     embeddings: Float[Tensor, "num_vectors width"] | None = None  # to start from, instead of the text's own
     rows: Rows | None = None  # or what makes them of the model
+    candidates: Sequence[InitialText] = ()  # a race decides between them, and this is the first of them
+    cuts: Sequence[int] = ()  # after how many updates it drops the worse half
 
 
 @runtime_checkable
@@ -98,6 +100,17 @@ class Perception(Protocol):
 
     def release(self) -> None:
         """Let go of the weights; the next call loads them again."""
+        ...
+
+
+@runtime_checkable
+class StopRule(Protocol):
+    """Says when a run has learned enough, by its evaluation loss alone: whoever resumes a run comes to the same."""
+
+    every: int  # updates between two measurements
+
+    def __call__(self, losses: Mapping[int, float]) -> bool:
+        """Whether to stop now, after these losses at these steps, in their order."""
         ...
 
 

@@ -51,6 +51,8 @@ LAYERS = (
         "objective",
         "close",
         "callbacks",
+        "lightning",
+        "race",
         "plan",
         "prepare",
         "dry_run",
@@ -62,7 +64,7 @@ LAYERS = (
     {"library", "cli", "completion", "page"},  # the ways in
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
-ROOMS = {"models", "initializers", "perception", "metrics", "datasets", "optimizers"}
+ROOMS = {"models", "initializers", "perception", "metrics", "datasets", "optimizers", "stops"}
 REPORT = {"report", "reporting", "dashboard"}
 BELOW = LAYERS[0] | LAYERS[1] | {"concepts", "embeddings"}
 

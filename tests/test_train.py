@@ -1,5 +1,7 @@
 """Which runs are trained together."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -53,6 +55,11 @@ def test_fewer_at_once_than_before_are_shared_out_anew(runs, tiny_sd):
     batches(runs, tiny_sd)
     fewer = [prepared(run.planned.folder.path, at_once=2) for run in runs]
     assert sorted(numbers(batches(fewer, tiny_sd))) == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_a_run_whose_race_is_over_shares_no_batch_with_one_that_begins(runs, tiny_sd):
+    mixed = [replace(run, raced=50 * (i % 2)) for i, run in enumerate(runs)]
+    assert numbers(batches(mixed, tiny_sd)) == [[0, 2, 4], [1, 3, 5]]
 
 
 def test_parts_of_a_batch_are_kept_as_such(runs, tiny_sd):

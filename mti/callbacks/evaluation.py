@@ -47,7 +47,7 @@ class Evaluator(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate what was not evaluated yet: before the first update, or where a process was stopped."""
         assert isinstance(pl_module, TextualInversion)
-        measured = [self.writers[i].folder.measured(pl_module.step, "eval/mse") for i in pl_module.active]
+        measured = [pl_module.step in self.writers[i].folder.curve("eval/mse") for i in pl_module.present]
         if not all(measured):
             self.evaluate(pl_module, last=False)
         trainer.should_stop = not pl_module.active
@@ -59,21 +59,23 @@ class Evaluator(pl.Callback):
         trainer.should_stop = not pl_module.active
 
     def evaluate(self, module: TextualInversion, last: bool) -> None:
-        """Measure all runs that have not failed, as far as it is time to. A process told to stop measures nothing."""
+        """Measure all runs that it is time to, and those that stop. A process told to stop measures nothing."""
         step, values = module.step, [{} for _ in self.writers]
-        evaluated = step in self.evaluation.steps or last
-        if module.active and evaluated:
-            with phase(f"evaluating {_runs(module.active)} after {step} steps"):
-                losses = self._losses(module)
-            for i, loss in zip(module.active, losses, strict=True):
+        due = [i for i in module.present if last or step in self.evaluation.steps or i in module.stopped]
+        if due:
+            with phase(f"evaluating {_runs(due)} after {step} steps"):
+                losses = losses_of(module, due, self.evaluation)
+            for i, loss in zip(due, losses, strict=True):
                 norm = relative_norms(module.learned(i), module.vocabulary).mean().item()
                 values[i] |= {"eval/mse": loss, "eval/row_norm": norm}
-            self._reconstruct(module, values)
-            self._each(module, module.active, lambda i: self._keep_tokens(module, i))
-        if is_personalized(self.evaluation, self.personalization, step, evaluated):
-            self._personalize(module, values)
+            self._reconstruct(module, due, values)
+            self._each(module, due, lambda i: self._keep_tokens(module, i))
+        elsewhere = [
+            i for i in module.present if is_personalized(self.evaluation, self.personalization, step, i in due)
+        ]
+        self._personalize(module, elsewhere, values)
         if TERMINATION.requested is None:
-            self._each(module, module.active, lambda i: self._record(step, i, values[i]))
+            self._each(module, module.present, lambda i: self._record(step, i, values[i]))
 
     def _record(self, step: int, i: int, values: Mapping[str, float]) -> None:
         """Into the file at once, for whoever watches the run."""
@@ -84,16 +86,7 @@ class Evaluator(pl.Callback):
     def _keep_tokens(self, module: TextualInversion, i: int) -> None:
         self.writers[i].keep_tokens(module.step, module.learned(i).cpu())
 
-    def _losses(self, module: TextualInversion) -> list[float]:
-        evaluation, model = self.evaluation, module.model
-        runs = [module.runs[i] for i in module.active]
-        ids = [
-            ids_of(model, evaluation.prompts, module.table.placeholders(i), evaluation.samples) for i in module.active
-        ]
-        images, posteriors = [run.image for run in runs], [run.posteriors[0] for run in runs]
-        return evaluation_losses(model, evaluation, images, posteriors, torch.cat(ids), module.all_learned())
-
-    def _reconstruct(self, module: TextualInversion, values: list[dict[str, float]]) -> None:
+    def _reconstruct(self, module: TextualInversion, due: Sequence[int], values: list[dict[str, float]]) -> None:
         prompts = reconstruction_prompts(self.evaluation)
 
         def judge(i: int, pictures: Tensor) -> None:
@@ -101,9 +94,9 @@ class Evaluator(pl.Callback):
             writer.keep_pictures(module.step, [to_pil(picture) for picture in pictures], prompts)
             values[i] |= self._measured("reconstruction", writer, pictures, prompts)
 
-        self._drawn(module, prompts, range(len(prompts)), judge)
+        self._drawn(module, due, prompts, range(len(prompts)), judge)
 
-    def _personalize(self, module: TextualInversion, values: list[dict[str, float]]) -> None:
+    def _personalize(self, module: TextualInversion, which: Sequence[int], values: list[dict[str, float]]) -> None:
         wanted = self.personalization
         prompts = [prompt for prompt in wanted.prompts for _ in range(wanted.pictures)]
         noises = [i for _ in wanted.prompts for i in range(wanted.pictures)]  # the same for every prompt
@@ -118,7 +111,7 @@ class Evaluator(pl.Callback):
             writer.keep_personalization(module.step, by_prompt)
             values[i] |= self._measured("personalization", writer, pictures, prompts)
 
-        self._drawn(module, prompts, noises, judge)
+        self._drawn(module, which, prompts, noises, judge)
 
     def _measured(
         self, prompt_set: str, writer: RunWriter, pictures: Tensor, prompts: Sequence[str]
@@ -130,16 +123,17 @@ class Evaluator(pl.Callback):
     def _drawn(
         self,
         module: TextualInversion,
+        runs: Sequence[int],
         prompts: Sequence[str],
         noises: Sequence[int],
         judge: Callable[[int, Tensor], None],
     ) -> None:
-        """Draw for each active run a picture for each prompt, from the initial noise of that number, and judge them.
+        """Draw for each of the runs a picture for each prompt, from the initial noise of that number, and judge them.
 
         As many runs are drawn together as fill the U-Net's batch, so memory does not grow with their number.
         """
         model, embeddings = module.model, module.all_learned()
-        for part in _split(module.active if prompts else [], self.evaluation.batch_size // (2 * max(1, len(prompts)))):
+        for part in _split(runs if prompts else [], self.evaluation.batch_size // (2 * max(1, len(prompts)))):
             if TERMINATION.requested is not None:
                 return
             ids, noise = [], []
@@ -154,8 +148,16 @@ class Evaluator(pl.Callback):
             self._each(module, part, lambda i, pictures=pictures: judge(i, pictures[i]))
 
     def _each(self, module: TextualInversion, runs: Sequence[int], action: Callable[[int], None]) -> None:
-        """Do something for each run; one that it fails for is trained no further."""
-        isolated(runs, action, module.failures.__setitem__)
+        """Do something for each run that has not failed; one that it fails for is trained no further."""
+        isolated([i for i in runs if i not in module.failures], action, module.failures.__setitem__)
+
+
+def losses_of(module: TextualInversion, which: Sequence[int], evaluation: Evaluation) -> list[float]:
+    """The evaluation loss of these runs, each by itself."""
+    model, runs = module.model, [module.runs[i] for i in which]
+    ids = [ids_of(model, evaluation.prompts, module.table.placeholders(i), evaluation.samples) for i in which]
+    images, posteriors = [run.image for run in runs], [run.posteriors[0] for run in runs]
+    return evaluation_losses(model, evaluation, images, posteriors, torch.cat(ids), module.all_learned())
 
 
 def _runs(ones: Sequence[int]) -> str:

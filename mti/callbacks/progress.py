@@ -138,12 +138,16 @@ def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
             "first": _cell(row.get("first"), ".4f"),
             "final": _cell(row.get("final"), ".4f"),
             "seconds": _cell(row.get("seconds"), ".0f"),
-            "status": Text(_cell(row.get("status")), "green" if row.get("status") == "finished" else "red"),
+            "status": Text(_status(row), "green" if row.get("status") == "finished" else "red"),
             "folder": os.path.relpath(row["folder"], home),
         }
         cells = [shown.get(str(column.header)) for column in table.columns]
         table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in cells))
     console.print(table)
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    return "stopped by its rule" if row.get("stopped") else _cell(row.get("status"))
 
 
 def _differing(lists: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -36,7 +36,7 @@ class Cross:
     def __call__(self, concept: PreparedConcept, tokenize: Tokenize) -> InitialText:
         """The other's text."""
         text = self.initializer(concept, tokenize)
-        if text.embeddings is not None or text.rows is not None:
+        if text.embeddings is not None or text.rows is not None or text.candidates:
             raise UserError(f"init=cross takes a start of words, this one brings rows of its own ({text.source})")
         return replace(text, rows=encoded_rows)
 

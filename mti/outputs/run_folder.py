@@ -169,9 +169,9 @@ class RunFolder:
         members = (self._json("batch.json", self._anew) or {}).get("members", [])
         return [str(one) for one in members] if isinstance(members, list) else []
 
-    def measured(self, step: int, name: str) -> bool:
-        """Whether a value of that name has been recorded for a step."""
-        return name in self._rows.get(step, {})
+    def curve(self, name: str) -> Curve:
+        """What has been recorded of a value, whether or not it is in the file yet."""
+        return curves(self._rows).get(name, {})
 
     def resume(self, step: int) -> None:
         """Go on after `step` updates: take up what metrics.csv says of the steps up to there, and forget later ones.
@@ -274,7 +274,7 @@ class RunFolder:
     # ---------------------------------------------------------------------------------------- the end
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Close the run: `status` is "finished", or "failed" with a `reason`. To be called last of all."""
+        """Close the run: `status` is "finished" (`stopped`: by a rule), or "failed" with a `reason`. Comes last."""
         write_json(self.path / "summary.json", summary)
 
     def summary(self) -> dict[str, Any] | None:

@@ -92,6 +92,7 @@ class Collection:
     def metrics(self) -> list[str]:
         """The names of all curves, `eval/mse` first; no standard deviations."""
         names = {name for runs in self.finished.values() for run in runs.values() for name in run.curves}
+        names.discard("stop/mse")  # eval/mse, measured more often for runs that have a rule
         return sorted(
             (name for name in names if not name.endswith("_std")), key=lambda name: (name != "eval/mse", name)
         )

@@ -16,7 +16,7 @@ LONGEST = 48  # characters of a setting's value in a name
 # Settings that change no result, or that are something else's name: never an axis.
 IGNORED = re.compile(
     r"^(image|seed|init\.name|folder|output_dir|overrides|settings"
-    r"|(choices|experiment|dataset|logger|launcher|hydra|metrics|personalization)(\..*)?"
+    r"|(choices|experiment|dataset|logger|launcher|hydra|metrics|personalization|stop)(\..*)?"
     r"|trainer\.(_.*|accelerator|devices|strategy|num_nodes|max_steps_per.*)|evaluation\.(steps|batch_size)"
     r"|training\.(runs_at_once|checkpoint_every)|(.*\.)?(device|download|timeout|batch_size_for_speed))$"
 )

@@ -33,6 +33,9 @@ def warnings(runs: Sequence[Run]) -> list[str]:
             lines.append(f"the runs differ in {name}: {known}")
         if name == "dirty" and "true" in values:
             lines.append(f"made from a working tree with changes of its own: {_runs(values['true'])}")
+    stopped = sum(run.stopped for run in runs)
+    if stopped:
+        lines.append(f"stopped by a rule: {_runs(stopped)}; curves are compared as far as all of them go")
     silent = sum(not section(run.record, "environment") for run in runs)
     if 0 < silent < len(runs):
         lines.append(f"{silent} of {len(runs)} runs do not say how they came to be (no record.json)")

@@ -112,12 +112,17 @@ class Run:
         return self.summary.get("status") == "finished" and not self.damage
 
     @property
+    def stopped(self) -> bool:
+        """Whether its rule ended it, before `trainer.max_steps`."""
+        return bool(self.summary.get("stopped"))
+
+    @property
     def state(self) -> str:
         """How it stands, in words."""
         if self.damage:
             return f"damaged: {self.damage}"
         if self.finished:
-            return "finished"
+            return f"finished, stopped by its rule at step {self.summary.get('steps')}" if self.stopped else "finished"
         if self.summary:
             return f"failed: {self.summary.get('reason', 'no reason given')}"
         last = max((int(curve.steps[-1]) for curve in self.curves.values()), default=0)
