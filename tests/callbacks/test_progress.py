@@ -15,7 +15,8 @@ from mti.inversion import TextualInversion
 def module():
     bare = TextualInversion.__new__(TextualInversion)
     torch.nn.Module.__init__(bare)
-    bare.runs, bare.losses, bare.failures, bare.step = [None, None], [0.25, 0.75], {}, 0
+    bare.runs, bare.losses, bare.step = [None, None], [0.25, 0.75], 0
+    bare.failures, bare.stopped = {}, {}
     return bare
 
 
