@@ -120,9 +120,9 @@ def test_groups_are_measured_by_themselves(tiny_sd_folder, tmp_path):
 def test_how_far_a_run_is_stands_in_its_folder(tiny_sd_folder, tmp_path):
     config = small(tmp_path, tiny_sd_folder)
     assert invert([config])
-    assert standing(config, RunFolder(tmp_path)) == (True, 4)
+    assert standing(config, RunFolder(tmp_path)) == Standing(True, 4)
     longer = replace(config, trainer=replace(config.trainer, max_steps=9))
-    assert standing(longer, RunFolder(tmp_path)) == (False, 4)
+    assert standing(longer, RunFolder(tmp_path)) == Standing(False, 4)
 
 
 def test_what_is_missing_is_named_and_not_measured(tmp_path, monkeypatch):

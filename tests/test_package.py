@@ -103,7 +103,7 @@ def test_help_of_generate_shows_what_it_takes_and_nothing_else():
 
 def test_help_of_run_explains_every_group_and_its_choices():
     done = python("-m", "mti.run", "-h")
-    assert "\n  init: caption, class, cross, multistar, random, star, text, tokens\n" in done.stdout
+    assert "\n  init: caption, class, cross, multistar, random, ranked, star, text, tokens\n" in done.stdout
     assert "  - segmenter: pocket " in done.stdout
     assert "--config-dir" in done.stdout
 

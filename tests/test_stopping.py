@@ -133,7 +133,7 @@ def test_told_to_stop_while_pictures_of_the_stopped_are_drawn(runs, monkeypatch,
 
     def told(self, step, *arguments):
         if step == 2:
-            TERMINATION.requested = 15
+            monkeypatch.setattr(TERMINATION, "requested", 15)
         return keep(self, step, *arguments)
 
     keep = RunFolder.save_pictures

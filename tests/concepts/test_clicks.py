@@ -23,7 +23,7 @@ def test_a_point_several_points_and_a_box(as_hydra_gives_it):
         given = [OmegaConf.create(value) for value in given]
     found = clicks(*given)
     assert found == Clicks(((3, 4),), ((5, 6.5), (7, 8)), (1, 2, 9, 10))
-    assert str(found) == "click=[[3,4]] outside=[[5,6.5],[7,8]] box=[1,2,9,10]"
+    assert str(found) == "click=[3,4] outside=[[5,6.5],[7,8]] box=[1,2,9,10]"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_is_no_box_is_refused(value):
 
 
 def test_points_outside_alone_mean_nothing():
-    with pytest.raises(UserError, match=r"^outside=\[\[1,2\]\] says only what is not meant: give click"):
+    with pytest.raises(UserError, match=r"^outside=\[1,2\] says only what is not meant: give click"):
         clicks(None, [1, 2], None)
 
 

@@ -138,7 +138,7 @@ def test_a_low_score_is_warned_of(tmp_path, caplog):
     concept, finds = scene(tmp_path, (12, 5, 18, 13))
     finds.score = 0.3
     prepare(concept, finds, AT)
-    assert caplog.messages == ["pot: what is at click=[[12,8]] is uncertain (score 0.30): click again or give a box"]
+    assert caplog.messages == ["pot: what is at click=[12,8] is uncertain (score 0.30): click again or give a box"]
 
 
 @pytest.mark.parametrize(
