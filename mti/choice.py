@@ -134,6 +134,11 @@ def chosen_step(folder: RunFolder) -> int:
     return step
 
 
+def kept_steps(folder: RunFolder) -> list[int]:
+    """The steps of which a run keeps tokens, in their order."""
+    return sorted(int(path.stem) for path in (folder.path / "tokens").glob("*.safetensors") if path.stem.isdecimal())
+
+
 def step_of(folder: RunFolder, asked: int | str | None) -> int | None:
     """The step that is asked for as a number, as "chosen", or as None, which is the end.
 
@@ -141,7 +146,7 @@ def step_of(folder: RunFolder, asked: int | str | None) -> int | None:
         UserError: there is no chosen step, or the run keeps no tokens of the step.
     """
     step = chosen_step(folder) if asked == "chosen" else None if asked is None else int(asked)
-    kept = sorted(int(path.stem) for path in (folder.path / "tokens").glob("*.safetensors") if path.stem.isdecimal())
+    kept = kept_steps(folder)
     if step is not None and step not in kept:
         steps = f"the steps {', '.join(map(str, kept))}" if kept else "no step but the last"
         raise UserError(f"step={step}: {folder.path} keeps tokens of {steps}")

@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
@@ -71,8 +72,9 @@ def command(
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
             try:
                 arguments = [literal(argument) for argument in checked_arguments(sys.argv[1:])]
-                with tempfile.TemporaryDirectory() as nowhere:
-                    if dry_run and "--dry-run" in arguments:
+                dry = dry_run and "--dry-run" in arguments
+                with tempfile.TemporaryDirectory() if dry else nullcontext("") as nowhere:
+                    if dry:
                         DRY_RUN.set(True)
                         arguments = without_traces(arguments, nowhere)
                     sys.argv[1:] = flags_first(arguments)
@@ -146,7 +148,7 @@ def composition_faults(arguments: Sequence[str], config_name: str, kind: type, e
     """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     overrides += [argument for argument in arguments if argument.startswith("~")]
-    overrides += [f"hydra.searchpath=[{quoted(f'file://{os.path.abspath(folder)}')}]" for folder in _folders(arguments)]
+    overrides += own_folders(list(_folders(arguments)))
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed: Any = OmegaConf.to_container(hydra.compose(config_name))
@@ -168,6 +170,12 @@ def composition_faults(arguments: Sequence[str], config_name: str, kind: type, e
                 return lines
             lines += checked(config, kind)[1]
     return lines or [explained("", error, known)]
+
+
+def own_folders(folders: Sequence[str | Path]) -> list[str]:
+    """The override that has Hydra look into folders with choices of one's own, as `--config-dir` does; none of none."""
+    where = ",".join(quoted(f"file://{os.path.abspath(folder)}") for folder in folders)
+    return [f"{OWN_FOLDERS}[{where}]"] if folders else []
 
 
 def _folders(arguments: Sequence[str]) -> Iterator[str]:

@@ -21,9 +21,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mti.checks import checked, raise_together
-from mti.command_line import COMPOSING, CONF, DRY_RUN, command, composition_faults
+from mti.command_line import COMPOSING, CONF, DRY_RUN, command, composition_faults, own_folders
 from mti.errors import UserError
-from mti.literals import quoted
 from mti.schema import RunConfig, groups
 from mti.typed import part
 
@@ -51,8 +50,7 @@ def composed(overrides: Sequence[str], folders: Sequence[Path] = ()) -> tuple[Ru
 
     Not for within an entry. `folders` are such as `--config-dir` names.
     """
-    own = [f"hydra.searchpath=[{','.join(quoted(f'file://{folder.absolute()}') for folder in folders)}]"]
-    words = [*(own if folders else []), *overrides]
+    words = [*own_folders(folders), *overrides]
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra.compose("run", words, return_hydra_config=True)

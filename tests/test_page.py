@@ -74,6 +74,11 @@ def test_no_click_a_recorded_one_and_a_box_alone(commands):
     assert (given(Clicks(box=(1, 2, 3, 4))).click, given(Clicks(box=(1, 2, 3, 4))).box) == (None, [1, 2, 3, 4])
 
 
+def test_what_an_experiment_sets_is_changed_by_what_is_chosen():
+    (command,) = Commands(["experiment=smoke"]).training(Choice("teapot", max_steps=200))
+    assert command.arguments[-1] == "trainer.max_steps=200"
+
+
 def test_nothing_chosen_and_wrong_settings_are_told(commands):
     with pytest.raises(UserError, match="no start is chosen"):
         commands.training(Choice("teapot", inits=[]))

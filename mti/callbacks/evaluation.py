@@ -73,7 +73,8 @@ class Evaluator(pl.Callback):
         elsewhere = [
             i for i in module.present if is_personalized(self.evaluation, self.personalization, step, i in due)
         ]
-        self._personalize(module, elsewhere, values)
+        if elsewhere:
+            self._personalize(module, elsewhere, values)
         if TERMINATION.requested is None:
             self._each(module, module.present, lambda i: self._record(step, i, values[i]))
 

@@ -16,7 +16,7 @@ from mti.generate import check_slots
 from mti.images import read_picture
 from mti.page.commands import Choice, Command, Commands, export_command, generate_command
 from mti.page.jobs import Job, Jobs
-from mti.page.looking import Looking, Seen
+from mti.page.looking import Looking
 from mti.page.watching import runs_below
 
 Meaning = Literal["on the thing", "beside it", "a corner of a box"]
@@ -67,18 +67,6 @@ class Actions:
             raise UserError(f"{kept} cannot be written ({error.strerror})") from error
         return str(kept)
 
-    def names(self) -> list[str]:
-        """The concepts of the data set."""
-        return self.looking.names()
-
-    def tokens(self, text: str) -> list[str]:
-        """The tokens of a text."""
-        return self.looking.tokens(text)
-
-    def look(self, choice: Choice) -> Seen:
-        """What is seen in the chosen picture."""
-        return self.looking(choice)
-
     def command_text(self, choice: Choice) -> str:
         """The commands that do what is chosen, one a line; or why there are none."""
         try:
@@ -96,11 +84,8 @@ class Actions:
         """Have a prompt drawn with a run's tokens, as soon as it is its turn."""
         self._learned(run)
         check_slots(prompt, 1)
-        return self.jobs.add(self.draw_command(run, prompt, pictures, seed, step))
-
-    def draw_command(self, run: str, prompt: str, pictures: int, seed: int, step: int | None) -> Command:
-        """The command that draws it."""
-        return generate_command(self.root / run, prompt, {"pictures": pictures, "seed": seed, "step": step})
+        settings = {"pictures": pictures, "seed": seed, "step": step}
+        return self.jobs.add(generate_command(self.root / run, prompt, settings))
 
     def export(self, run: str, form: str) -> tuple[list[str], Command]:
         """Export a run's tokens; the files, and the command that does the same."""

@@ -78,6 +78,7 @@ class Commands:
         self._composing = threading.Lock()  # Hydra has one state for all threads
         self.defaults = self.composed(*self.overrides)
         self.overrides = [one for one in self.overrides if _key(one) not in (*CHOSEN, *ALSO)]
+        self._unchosen = self.composed(*self.overrides)
 
     def composed(self, *arguments: str) -> RunConfig:
         """The configuration of one run. `UserError` for all that is wrong with it."""
@@ -119,10 +120,10 @@ class Commands:
     def _shared(self, choice: Choice) -> list[str]:
         """What is chosen for all starts alike, as far as it is not so in any case."""
         values = {
-            "crop": (choice.crop, None),
-            "init.background": (choice.background, "white"),
-            "seed": (choice.seed, 0),
-            "trainer.max_steps": (choice.max_steps, 200),
+            "crop": (choice.crop, self._unchosen.crop),
+            "init.background": (choice.background, self._unchosen.init.background),
+            "seed": (choice.seed, self._unchosen.seed),
+            "trainer.max_steps": (choice.max_steps, self._unchosen.trainer.max_steps),
         }
         pointed = _pointed(choice.clicks) if choice.clicks is not None else []
         chosen = [f"{key}={_written(value)}" for key, (value, default) in values.items() if value != default]

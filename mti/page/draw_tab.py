@@ -6,7 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from mti.choice import kept_steps
 from mti.embeddings import FORMS
+from mti.outputs import RunFolder
 from mti.page import watching
 from mti.page.actions import Actions
 from mti.page.mistakes import mistakes_shown
@@ -46,7 +48,7 @@ def draw_tab(page: gr.Blocks, tick: gr.Timer, actions: Actions) -> None:
         finished = actions.learned()
         chosen = run if run in finished else next(iter(finished), None)
         now = repr((chosen, watching.requests(actions.root, chosen)))
-        steps = [END, *watching.kept_steps(actions.root, chosen)]
+        steps = [END, *(kept_steps(RunFolder(actions.root / chosen)) if chosen else ())]
         return (
             gr.update(choices=finished, value=chosen),
             gr.update(choices=steps, value=step if step in steps else END),

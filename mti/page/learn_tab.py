@@ -85,7 +85,7 @@ def learn_tab(page: gr.Blocks, actions: Actions) -> None:
 
     def look(pointed: Pointed, values: Sequence[Any]) -> tuple[Any, ...]:
         choice = choice_of(values[0], pointed, *values[2:])
-        return (pointed, *_shown(actions.look(choice)), actions.command_text(choice))
+        return (pointed, *_shown(actions.looking(choice)), actions.command_text(choice))
 
     @mistakes_shown
     def look_again(*values: Any) -> tuple[Any, ...]:
@@ -115,7 +115,7 @@ def learn_tab(page: gr.Blocks, actions: Actions) -> None:
     @mistakes_shown
     def words(*values: Any) -> tuple[str, str]:
         choice = choice_of(*values)
-        found = actions.tokens(choice.text)
+        found = actions.looking.tokens(choice.text)
         return f"{len(found)} tokens: {_code(found)}" if found else "", actions.command_text(choice)
 
     @mistakes_shown
@@ -139,7 +139,7 @@ def learn_tab(page: gr.Blocks, actions: Actions) -> None:
 
 
 def _concept(actions: Actions) -> tuple[gr.Dropdown, gr.File]:
-    names, given = actions.names(), actions.commands.defaults.image
+    names, given = actions.looking.names(), actions.commands.defaults.image
     first = given if given in names or Path(given).exists() else next(iter(names), given)
     label = "Concept, or the path of a picture"
     image = gr.Dropdown(names, value=first, label=label, allow_custom_value=True, elem_id="image")

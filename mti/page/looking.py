@@ -106,13 +106,10 @@ class Looking:
         """The tokens of a text. `UserError` if the model is not there."""
         return self._tokenize(" ".join(text.split()))
 
-    def check(self, config: RunConfig) -> None:
-        """Raise a `UserError` for a picture that cannot be read."""
-        self._parts.build(config.dataset).check(config.image)
-
     def _concept(self, config: RunConfig) -> Concept:
-        self.check(config)
-        return self._parts.build(config.dataset).concept(config.image)
+        data = self._parts.build(config.dataset)
+        data.check(config.image)
+        return data.concept(config.image)
 
     def _start(self, choice: Choice, init: str, prepared: PreparedConcept) -> StartText:
         key = (init, choice.text if init == "text" else "")

@@ -107,12 +107,6 @@ def standing(runs: Sequence[Watched]) -> list[list[Any]]:
     return found
 
 
-def kept_steps(root: Path, name: str | None) -> list[int]:
-    """The steps of which a run keeps tokens, in their order."""
-    kept = (root / name / "tokens").glob("*.safetensors") if name else ()
-    return sorted(int(path.stem) for path in kept if path.stem.isdecimal())
-
-
 def requests(root: Path, name: str | None) -> list[Path]:
     """What `mti generate` was asked to draw with a run's tokens, the newest first."""
     found = list((root / name / "generated").glob("*/request.json")) if name else []
