@@ -10,13 +10,11 @@ from typing import Any
 
 from mti.concepts.clicks import recorded_click
 from mti.datasets.base import DataSet
-from mti.datasets.paths import has_picture_suffix
+from mti.datasets.paths import POCKET, has_picture_suffix
 from mti.datasets.records import check_record, recorded_texts
 from mti.downloads import fetch
 from mti.images import picture_size, read_picture
 from mti.types import Concept, UserError
-
-POCKET = Path(__file__).parents[1] / "pocket" / "concepts"
 
 
 class Listed(DataSet):
