@@ -30,7 +30,7 @@ SHIPPED = {
     "model": {"pocket"},
     "refiner": {"none"},
     "hydra/launcher": {"fused"},
-    "metrics": {"none", "pocket", "lpips_pocket", "sifid_pocket", "lpips_pocket_thing"},
+    "metrics": {"none", "pocket"},
 }
 
 

@@ -19,6 +19,7 @@ class BaseMetric:
         name: what its values are called.
         label: what figures and tables call it; None is the name.
         parts: the networks it looks through; those with `check`, `to`, `release` or `record` are asked along with it.
+        required: of a metric of personalization prompts: that it is a mistake if none are drawn. Else it is left out.
     """
 
     measures: ClassVar[str]  # what is computed, in words
@@ -28,10 +29,11 @@ class BaseMetric:
     prompt_set: ClassVar[PromptSet] = "reconstruction"
     wants_mask: ClassVar[bool] = False
 
-    def __init__(self, name: str, label: str | None, *parts: Any) -> None:
+    def __init__(self, name: str, label: str | None, *parts: Any, required: bool = True) -> None:
         self.name = name
         self.label = label or name
         self.device = torch.device("cpu")
+        self.required = required
         self._parts = parts
         self._explained = False
 

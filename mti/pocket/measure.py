@@ -19,8 +19,10 @@ from segment_anything import SamPredictor
 from torch import Tensor
 
 from mti.figures import grid
-from mti.images import to_pil
+from mti.images import to_pil, to_tensor
 from mti.metrics.features.small_vgg import SmallVGGFeatures
+from mti.metrics.features.vit import Vit
+from mti.metrics.individual import SameIndividual, kind_folder
 from mti.metrics.sifid import frechet_distance
 from mti.perception.segmenter import load as load_segmenter
 from mti.pocket import judges, language
@@ -29,7 +31,7 @@ from mti.pocket.concepts import click_in
 from mti.pocket.cutouts import MARGIN, square_around
 from mti.pocket.drawing import draw
 from mti.pocket.drawings import Drawings, scene
-from mti.pocket.held_out import CONCEPTS
+from mti.pocket.held_out import CONCEPTS, individuals
 from mti.pocket.segmenter import iou
 from mti.pocket.stage import DEVICE, Options, to_model
 from mti.pocket.world import COLORS, KINDS, PATTERNS, PLACES, STICKERS, Scene
@@ -38,6 +40,7 @@ STEPS = 12  # of the sampler
 GUIDANCE = 4.0
 FOLLOWED = 500  # unseen combinations
 FRECHET = 2_000  # samples and drawings
+OTHERS = 3  # individuals of each kind
 BATCH = 100
 BORDER = 4  # pixels
 SHEET = 96
@@ -151,6 +154,32 @@ def clicks(judge: judges.Judges, weights: Path) -> dict[str, Any]:
     return report
 
 
+def draw_others(folder: Path) -> None:
+    """For each kind of thing a folder of pictures, each of another held-out individual."""
+    wanted, index = dict.fromkeys(KINDS, OTHERS), 0
+    while any(wanted.values()):
+        one = scene("test", index)
+        kind = one.thing.kind
+        if wanted[kind]:
+            wanted[kind] -= 1
+            path = folder / kind_folder(KINDS[kind][1][0]) / f"{wanted[kind]}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(one, 64)[0].save(path, optimize=True)
+        index += 2
+
+
+def recognition(weights: Path) -> float:
+    """How often a held-out individual's other pictures are told from `draw_others`' by its first one."""
+    same = SameIndividual(Vit(str(weights / "dino"), 64, 64, [0.5] * 3, [0.5] * 3), str(weights / "others"))
+    found = []
+    for scenes in individuals().values():
+        pictures = torch.stack([to_tensor(draw(one, 64)[0], 64) for one in scenes])
+        there = same.there(pictures[1:], pictures[:1], KINDS[scenes[0].thing.kind][1][0])
+        assert there is not None
+        found += there.tolist()
+    return round(float(np.mean(found)), 4)
+
+
 def vocabulary(accuracy: dict[str, float]) -> dict[str, Any]:
     """What texts of the world can say, and how often the judges are right, as `followed_pocket` reads it."""
     aspects = {
@@ -171,6 +200,8 @@ def run(options: Options) -> None:
     drawn = to_model(test.pictures(torch.tensor(indices))).cpu()
     texts = judge.alternatives(scenes)
     accuracy = judges.shares(judge.see(drawn, scenes, texts), there)
+    draw_others(weights / "others")
+    accuracy["judges"]["individual"] = recognition(weights)
     print(f"judges on drawings: {json.dumps(accuracy)}", flush=True)
     kept = vocabulary(accuracy["judges"])
     (weights / "vocabulary.json").write_text(json.dumps(kept, indent=2) + "\n")
