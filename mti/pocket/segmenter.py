@@ -25,7 +25,7 @@ from mti.perception.segmenter import build_sam
 from mti.pocket.drawings import SIZE, Drawings
 from mti.pocket.stage import DEVICE, Losses, Options, Stage, generator, keep_numbers
 
-STEPS = 2_400
+STEPS = 5_400
 BATCH = 24
 PROMPTS = 2  # of each picture in a batch, since encoding it is what costs
 BACKGROUND = 1 / 8  # of the prompts ask for what is behind the things
@@ -82,21 +82,23 @@ class Prompts(NamedTuple):
 
 
 def pairs(first: Tensor, masks: Tensor, others: Tensor, other_masks: Tensor, draws: torch.Generator) -> tuple:
-    """Pictures with two things, the second in front: [batch, 3, 64, 64] in 0 … 255, and what is where, [batch, 64, 64].
+    """Pictures with two things beside each other: [batch, 3, 64, 64] in 0 … 255, and what is where, [batch, 64, 64].
 
-    0 is the background, 1 the thing of the first picture, which stands back a little, 2 that of the other one.
+    0 is the background, 1 the thing of the first picture, 2 that of the other one, which may hide a little of it.
     """
+    side = torch.where(torch.rand(len(first), generator=draws) < 0.5, -0.45, 0.45)
 
-    def placed(pictures: Tensor, own: Tensor, low: float, high: float, far: float) -> tuple[Tensor, Tensor]:
-        size = low + (high - low) * torch.rand(len(pictures), generator=draws)
-        way = far * (2 * torch.rand(len(pictures), 2, generator=draws) - 1)
+    def placed(pictures: Tensor, own: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
+        size = 0.45 + 0.25 * torch.rand(len(pictures), generator=draws)
+        way = 0.3 * (2 * torch.rand(len(pictures), 2, generator=draws) - 1)
+        way[:, 0] = side + 0.4 * way[:, 0]
         affine = torch.cat([torch.eye(2).expand(len(pictures), 2, 2), -way[:, :, None]], 2) / size[:, None, None]
         grid = F.affine_grid(affine, list(pictures.shape), align_corners=False)
         moved = F.grid_sample(pictures, grid, "bilinear", "border", align_corners=False)
         return moved, F.grid_sample(own[:, None].float(), grid, "bilinear", "zeros", align_corners=False)[:, 0] > 0.5
 
-    back, back_mask = placed(first.float(), masks, 0.6, 1.0, 0.3)
-    front, front_mask = placed(others.float(), other_masks, 0.45, 0.7, 0.6)
+    back, back_mask = placed(first.float(), masks, side)
+    front, front_mask = placed(others.float(), other_masks, -side)
     things = back_mask.to(torch.uint8).masked_fill(front_mask, 2)
     return torch.where(front_mask[:, None], front, back), things
 
