@@ -52,7 +52,8 @@ class Followed(BaseMetric):
 
     Three judges look at each picture: the classifier says the thing; the captioner's best caption says all aspects;
     CLIP sees an aspect where the prompt is nearer to the picture than every prompt with another value in its place.
-    An aspect is there if more than half of the judges that can tell see it: of two, both. With `individual`, a
+    An aspect is there if more than half of the judges that can tell see it: of two, both. Which can tell, the
+    vocabulary says: those that were right often enough on true drawings; else all are asked. With `individual`, a
     picture counts only if it also still shows the concept's own thing. So the metric is no better than its judges;
     `accuracy`, the same metric's values for true drawings and their captions, is kept beside it.
 
@@ -60,8 +61,9 @@ class Followed(BaseMetric):
         classifier: names the thing.
         captioner: describes the picture.
         embedding: a CLIP of that world.
-        vocabulary: what texts can say, {"aspects": `mti.metrics.attributes.Vocabulary`, "accuracy": {value: share}},
-            the latter if it was measured; or the JSON file that says it, `pocket:NAME` among the shipped weights.
+        vocabulary: what texts can say, {"aspects": `mti.metrics.attributes.Vocabulary`, "judges": {aspect: names},
+            "accuracy": {aspect: share}}, the latter two if they were measured, the names of "classifier", "captioner",
+            "clip"; or the JSON file that says it, `pocket:NAME` among the shipped weights.
         individual: tells the concept's own thing from others of its kind; None: any of its kind will do.
         name: what the value is called; that of an aspect is `<name>/<aspect>`.
         label: what figures and tables call it.
@@ -105,6 +107,7 @@ class Followed(BaseMetric):
             "captioner": self.captioner.name,
             "clip": self.embedding.record(),
             **(self.individual.record() if self.individual else {}),
+            "judges": self._world.get("judges"),
             "accuracy": self._world.get("accuracy"),
         }
 
@@ -150,16 +153,17 @@ class Followed(BaseMetric):
         return asked
 
     def _there(self, picture: Tensor, vector: Tensor, asked: Mapping[str, Asked]) -> dict[str, bool]:
-        """Of each aspect, whether more than half of the judges see it in a picture, whose CLIP vector is given."""
+        """Of each aspect, whether more than half of its judges see it in a picture, whose CLIP vector is given."""
         described = mentions(self.captioner(to_pil(picture))[0].text, self._aspects)
         there = {}
         for aspect, (value, values, texts) in asked.items():
-            votes = [
-                aspect in described and described[aspect].value == value,
-                values[int((texts @ vector).argmax())] == value,
-            ]
+            sees = {
+                "captioner": aspect in described and described[aspect].value == value,
+                "clip": values[int((texts @ vector).argmax())] == value,
+            }
             if aspect == "thing":
-                votes.append(self._thing(picture) == value)
+                sees["classifier"] = self._thing(picture) == value
+            votes = [sees[judge] for judge in self._world.get("judges", {}).get(aspect, sees)]
             there[aspect] = 2 * sum(votes) > len(votes)
         return there
 

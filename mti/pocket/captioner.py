@@ -30,10 +30,10 @@ from mti.perception.segmenter import load as load_segmenter
 from mti.pocket import language, segmenter
 from mti.pocket.cutouts import MARGIN, shown
 from mti.pocket.drawings import LABELS, SIZE, Drawings
-from mti.pocket.stage import DEVICE, Losses, Options, Stage, generator, keep_numbers, to_model
+from mti.pocket.stage import DEVICE, QUICK_ATTENTION, Losses, Options, Stage, generator, keep_numbers, to_model
 from mti.pocket.world import Scene
 
-STEPS = 7_000
+STEPS = 16_000
 BATCH = 64
 NOISE = 0.05  # of a picture in [-1, 1]
 HEADS_WEIGHT = 0.5
@@ -184,6 +184,7 @@ def run(options: Options) -> None:
 
     torch.manual_seed(0)
     model = WithHeads(build(words))
+    model.blip.set_attn_implementation(QUICK_ATTENTION)
     stage = Stage("captioner", model, loss, options.steps, 1e-3, options.work, decay_share=0.6)
     blip = stage.run().blip
     sam = load_segmenter(str(options.weights / "segmenter"), None)

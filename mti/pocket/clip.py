@@ -18,12 +18,22 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcesso
 
 from mti.pocket import language
 from mti.pocket.drawings import LABELS, SIZE, Drawings
-from mti.pocket.stage import DEVICE, Losses, Options, Stage, forget_origin, generator, keep_numbers, to_model
+from mti.pocket.stage import (
+    DEVICE,
+    QUICK_ATTENTION,
+    Losses,
+    Options,
+    Stage,
+    forget_origin,
+    generator,
+    keep_numbers,
+    to_model,
+)
 from mti.pocket.tokenizer import BEGIN, CONTEXT, END, encoded, make_tokenizer
 from mti.pocket.world import Scene
 from mti.templates import OBJECT
 
-STEPS = 1_600
+STEPS = 5_000
 BATCH = 128
 WIDTH = 192
 NOISE = 0.1  # of a picture in [-1, 1]: so that generated pictures are seen as drawn ones are
@@ -164,7 +174,9 @@ def run(options: Options) -> None:
         return losses(model, tokenizer, pictures, train.scenes(chosen), labels, step)
 
     torch.manual_seed(0)
-    stage = Stage("clip", WithHeads(build(tokenizer)), loss, options.steps, 1e-3, options.work, decay_share=0.6)
+    model = WithHeads(build(tokenizer))
+    model.clip.set_attn_implementation(QUICK_ATTENTION)
+    stage = Stage("clip", model, loss, options.steps, 1e-3, options.work, decay_share=0.6)
     clip = stage.run().clip
     summary = measure(clip, tokenizer, Drawings("test", options.work))
     folder = options.weights / "clip"

@@ -17,6 +17,8 @@ from mti.pocket.stage import DEVICE
 from mti.pocket.tokenizer import encoded
 from mti.pocket.world import KINDS, Scene
 
+ABLE = 0.85  # of the drawings that a judge must be right on to be asked
+
 ASPECTS = ("kind", "color", "background", "pattern", "pattern_color", "sticker", "sticker_color", "number")
 
 Seen = dict[str, Bool[Tensor, " pictures"]]
@@ -95,7 +97,7 @@ class Judges:
         scenes: Sequence[Scene],
         alternatives: dict[str, Float[Tensor, "pictures values width"]],
     ) -> dict[str, Seen]:
-        """By judge, where each aspect of the scenes is seen; "judges" are those of more than half, of two both."""
+        """By judge, where each aspect of the scenes is seen."""
         told = [language.understood(caption) for caption in self.captions(pictures)]
         vectors = self.vectors(pictures)
         by_words = {
@@ -109,9 +111,23 @@ class Judges:
         }
         kinds = zip(self.kinds(pictures), scenes, strict=True)
         by_kind = torch.tensor([kind == scene.thing.kind for kind, scene in kinds])
-        judges = {aspect: by_words[aspect] & by_clip[aspect] for aspect in ASPECTS}
-        judges["kind"] = by_words["kind"].int() + by_clip["kind"].int() + by_kind.int() >= 2
-        return {"captioner": by_words, "clip": by_clip, "classifier": {"kind": by_kind}, "judges": judges}
+        return {"captioner": by_words, "clip": by_clip, "classifier": {"kind": by_kind}}
+
+
+def trusted(accuracy: dict[str, dict[str, float]]) -> dict[str, list[str]]:
+    """For each aspect the judges that can tell: right on so many drawings that have it, or else the best one."""
+    found = {}
+    for aspect in ASPECTS:
+        right = {judge: own[aspect] for judge, own in accuracy.items() if aspect in own}
+        able = [judge for judge, share in right.items() if share >= ABLE]
+        found[aspect] = able or [max(right, key=lambda judge: right[judge])]
+    return found
+
+
+def together(seen: dict[str, Seen], trusted: dict[str, list[str]]) -> Seen:
+    """Where more than half of the judges that can tell see each aspect: of two, both."""
+    votes = {aspect: torch.stack([seen[judge][aspect] for judge in own]) for aspect, own in trusted.items()}
+    return {aspect: 2 * own.sum(0) > len(own) for aspect, own in votes.items()}
 
 
 def shares(seen: dict[str, Seen], there: Seen) -> dict[str, dict[str, float]]:

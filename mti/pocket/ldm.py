@@ -19,7 +19,17 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from mti.pocket import clip, language
 from mti.pocket.drawings import SIZE, Drawings
-from mti.pocket.stage import DEVICE, Losses, Options, Stage, forget_origin, generator, keep_numbers, to_model
+from mti.pocket.stage import (
+    DEVICE,
+    QUICK_ATTENTION,
+    Losses,
+    Options,
+    Stage,
+    forget_origin,
+    generator,
+    keep_numbers,
+    to_model,
+)
 from mti.pocket.tokenizer import BEGIN, CONTEXT, END, encoded
 from mti.templates import OBJECT
 
@@ -84,8 +94,8 @@ def build(text_encoder: CLIPTextModel) -> Denoiser:
         cross_attention_dim=clip.WIDTH,
         attention_head_dim=4,
     )
-    unet.set_attn_processor(AttnProcessor())  # a CPU's fused attention is slow to differentiate in bf16: 1.3 × in all
-    text_encoder.set_attn_implementation("eager")
+    unet.set_attn_processor(AttnProcessor())  # not fused, as QUICK_ATTENTION
+    text_encoder.set_attn_implementation(QUICK_ATTENTION)
     return Denoiser(text_encoder, unet)
 
 

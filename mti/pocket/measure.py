@@ -180,8 +180,8 @@ def recognition(weights: Path) -> float:
     return round(float(np.mean(found)), 4)
 
 
-def vocabulary(accuracy: dict[str, float]) -> dict[str, Any]:
-    """What texts of the world can say, and how often the judges are right, as `followed_pocket` reads it."""
+def vocabulary(accuracy: dict[str, float], able: dict[str, list[str]]) -> dict[str, Any]:
+    """What texts of the world can say, which judges can tell, and how often they are right, for `followed_pocket`."""
     aspects = {
         "thing": {names[0]: list(names) for _, names in KINDS.values()},
         "colour": {color: [color] for color in COLORS},
@@ -189,7 +189,11 @@ def vocabulary(accuracy: dict[str, float]) -> dict[str, Any]:
         "sticker": {sticker: [sticker, plural] for sticker, (_, plural) in STICKERS.items()},
         "place": {place: [phrase] for place, phrase in PLACES.items()},
     }
-    return {"aspects": aspects, "accuracy": {NAMES.get(name, name): share for name, share in accuracy.items()}}
+    return {
+        "aspects": aspects,
+        "judges": {NAMES.get(name, name): own for name, own in able.items()} | {"place": able["background"]},
+        "accuracy": {NAMES.get(name, name): share for name, share in accuracy.items()},
+    }
 
 
 def run(options: Options) -> None:
@@ -199,11 +203,13 @@ def run(options: Options) -> None:
     test, there = Drawings("test", options.work), judges.asked(scenes)
     drawn = to_model(test.pictures(torch.tensor(indices))).cpu()
     texts = judge.alternatives(scenes)
-    accuracy = judges.shares(judge.see(drawn, scenes, texts), there)
+    seen = judge.see(drawn, scenes, texts)
+    able = judges.trusted(judges.shares(seen, there))
+    accuracy = judges.shares({**seen, "judges": judges.together(seen, able)}, there)
     draw_others(weights / "others")
     accuracy["judges"]["individual"] = recognition(weights)
     print(f"judges on drawings: {json.dumps(accuracy)}", flush=True)
-    kept = vocabulary(accuracy["judges"])
+    kept = vocabulary(accuracy["judges"], able)
     (weights / "vocabulary.json").write_text(json.dumps(kept, indent=2) + "\n")
     found: dict[str, Any] = {"unseen_combinations": FOLLOWED, "judges_on_drawings": accuracy}
     found["concepts"] = clicks(judge, weights)
@@ -212,7 +218,8 @@ def run(options: Options) -> None:
     pipe = pipeline(weights / "ldm")
     samples = sampled(pipe, [f"a photo of {language.scene_caption(one)}" for one in scenes], options.steps, seed=0)
     grid([to_pil(picture) for picture in samples[:SHEET]], columns=12).save(options.work / "measured.png")
-    found["followed"] = judges.shares(judge.see(samples, scenes, texts), there)
+    seen = judge.see(samples, scenes, texts)
+    found["followed"] = judges.shares({**seen, "judges": judges.together(seen, able)}, there)
     found["sharpness"] = sharpness(pipe, samples, drawn, scenes)
     print(f"samples: {json.dumps({name: found[name] for name in ('followed', 'sharpness')})}", flush=True)
 

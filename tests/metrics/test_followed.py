@@ -114,6 +114,14 @@ def test_batches_change_nothing():
     assert followed(batch_size=1)(generated, CONCEPT, prompts) == followed()(generated, CONCEPT, prompts)
 
 
+def test_only_the_judges_that_can_tell_are_asked():
+    judges = {"captioner": Judge(teapot="cup", beach="sea")}
+    able = {**WORLD, "judges": {"place": ["clip"], "thing": ["classifier", "captioner", "clip"]}}
+    prompts = ["{} on the beach"]
+    assert followed(**judges)(drawn(SCENES[0]), CONCEPT, prompts)["followed/place"] == 0
+    assert followed(**judges, world=able)(drawn(SCENES[0]), CONCEPT, prompts)["followed/place"] == 1
+
+
 class Same(SameIndividual):
     """Knows which pictures are of the individual."""
 

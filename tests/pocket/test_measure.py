@@ -30,7 +30,8 @@ def test_detail_is_the_mean_gradient():
 
 
 def test_the_vocabulary_has_the_words_of_every_caption():
-    kept = measure.vocabulary({"kind": 1.0, "sticker": 0.9})
+    kept = measure.vocabulary({"kind": 1.0, "sticker": 0.9}, {"kind": ["clip"], "background": ["captioner"]})
+    assert kept["judges"] == {"thing": ["clip"], "background": ["captioner"], "place": ["captioner"]}
     assert kept["accuracy"] == {"thing": 1.0, "sticker": 0.9}
     aspects = kept["aspects"]
     assert aspects["thing"]["coffee mug"] == ["coffee mug", "mug"]
