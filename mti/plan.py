@@ -123,13 +123,13 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
             yield f"metrics: {name}: {fault}"
         if not has_pictures(metric, config) and getattr(metric, "required", True):
             yield (
-                f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
+                f"metrics: {name} measures pictures of personalization.prompts, and none are drawn: "
                 "say after how many updates, such as personalization.steps=[100]"
             )
 
 
 def has_pictures(metric: object, config: RunConfig) -> bool:
-    """Whether the pictures that a metric judges are drawn."""
+    """Whether the pictures that a metric measures are drawn."""
     return config.personalizes or getattr(metric, "prompt_set", "reconstruction") != "personalization"
 
 

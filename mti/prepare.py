@@ -208,7 +208,7 @@ def loss_weights(
 
 
 def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:
-    """The metrics of a run that have pictures to judge, by the names of their choices."""
+    """The metrics of a run that have pictures to measure, by the names of their choices."""
     every = {name: parts.build(node) for name, node in planned.config.metrics.items()}
     return {name: metric for name, metric in every.items() if has_pictures(metric, planned.config)}
 
