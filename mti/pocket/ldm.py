@@ -33,7 +33,7 @@ from mti.pocket.stage import (
 from mti.pocket.tokenizer import BEGIN, CONTEXT, END, encoded
 from mti.templates import OBJECT
 
-STEPS = 60_000
+STEPS = 20_000
 BATCH = 64
 CAPTIONS_EACH = 4
 NOISES_EACH = 2  # (t, ε) pairs for each picture of a batch, which share the encoded caption
@@ -155,7 +155,8 @@ def run(options: Options) -> None:
     text_encoder.load_state_dict(spoken.text_model.state_dict(), strict=False)
     model = build(text_encoder)
     model.unet.compile()
-    stage = Stage("ldm", model, loss, options.steps, 8e-4, options.work, weight_decay=0.001, ema_decay=0.9995)
+    how: dict[str, Any] = {"weight_decay": 0.001, "ema_decay": 0.9995, "decay_share": 0.6}
+    stage = Stage("ldm", model, loss, options.steps, 8e-4, options.work, **how)
     write(stage.run(), vae, tokenizer, folder)
     keep_numbers(stage, folder, {"pictures_seen": max(stage.trained(), options.steps) * BATCH}, every=20)
 
