@@ -72,16 +72,27 @@ class RunWriter:
             self.logger.tokens(step, path)
 
     def close(
-        self, embeddings: Float[Tensor, "num_vectors width"], steps: int, seconds: float, stopped: bool = False
+        self,
+        embeddings: Float[Tensor, "num_vectors width"],
+        steps: int,
+        seconds: float,
+        pace: Mapping[str, Any],
+        stopped: bool = False,
     ) -> None:
         """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end.
 
-        `stopped`: by its rule, which the summary names, and not by `trainer.max_steps`.
+        Args:
+            embeddings: the learned ones.
+            steps: updates done.
+            seconds: of the whole batch, evaluations included.
+            pace: the seconds of one `update` of this run, None if unknown, in a batch of so many `runs_at_once`.
+            stopped: by its rule, which the summary names, and not by `trainer.max_steps`.
         """
         self._leave(embeddings, steps)
         config = self.prepared.planned.config
         rule = {"stopped": {"rule": plain(config)["stop"], "max_steps": config.trainer.max_steps}} if stopped else {}
-        summary = {"status": "finished", "steps": steps, **rule, "seconds": round(seconds, 1), **self._about()}
+        took = {"seconds": round(seconds, 1), "pace": self._pace(**pace)}
+        summary = {"status": "finished", "steps": steps, **rule, **took, **self._about()}
         self.folder.write_summary(summary)
         self.logger.finish(summary)
 
@@ -102,6 +113,18 @@ class RunWriter:
         if samples:
             page = comparison(concept.pictures[0], samples, planned.config.title, self.prepared.text.text)
             self.folder.save_comparison(page)
+
+    def _pace(self, update: float | None, runs_at_once: int) -> dict[str, Any]:
+        """The seconds of perception and of one update, and those of a race with the updates that it stands for."""
+        prepared = self.prepared
+        pace = {
+            "perception": round(prepared.perception, 4),
+            "update": None if update is None else round(update, 6),
+            "runs_at_once": runs_at_once,
+        }
+        if not prepared.raced:
+            return pace
+        return {**pace, "race": {"seconds": prepared.text.details["race"]["seconds"], "updates": prepared.raced}}
 
     def _about(self) -> dict[str, Any]:
         planned = self.prepared.planned

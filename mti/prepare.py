@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedC
 
 log = logging.getLogger("mti")
 
+Made = TypeVar("Made")
+
 
 @dataclass(frozen=True)
 class PreparedRun:
@@ -44,6 +47,16 @@ class PreparedRun:
     mask: Bool[Tensor, "pictures size size"] | None  # True on the clicked thing; None if none was clicked
     run: Run
     raced: int = 0  # updates that are done already: those of the race that its text won
+    perception: float = 0.0  # seconds that finding the thing and looking at the picture took
+
+
+class Described(NamedTuple):
+    """What is known of a run before its picture is encoded."""
+
+    concept: PreparedConcept
+    text: InitialText
+    starts: list[tuple[InitialText, Start]]  # the rows to start from; of a race, those of all candidates
+    seconds: float  # that concept and text took to make
 
 
 class Preparation:
@@ -51,8 +64,8 @@ class Preparation:
 
     def __init__(self, model: LatentDiffusion, parts: Parts) -> None:
         self.model, self.parts = model, parts
-        self._concepts: dict[str, PreparedConcept] = {}
-        self._texts: dict[str, InitialText] = {}
+        self._concepts: dict[str, tuple[PreparedConcept, float]] = {}  # and the seconds that it took
+        self._texts: dict[str, tuple[InitialText, float]] = {}  # the same
         self._references: dict[int, Tensor] = {}
         self._posteriors: dict[tuple[int, bool], list[Posterior]] = {}
         self._calibrations: dict[str, Calibration] = {}
@@ -63,10 +76,14 @@ class Preparation:
         for planned, _ in described:
             for node in (planned.config.init.initializer, planned.config.segmenter):
                 getattr(self.parts.build(node), "release", lambda: None)()
-        return [prepared for _, prepared in isolated([(run, *found) for run, found in described], self._encode, _fail)]
+        return [prepared for _, prepared in isolated(described, self._encode, _fail)]
 
-    def _describe(self, run: PlannedRun) -> tuple[PreparedConcept, InitialText, list[tuple[InitialText, Start]]]:
-        """The square that is trained on, the initial text, and the rows to start from; of a race, those of all."""
+    def _describe(self, run: PlannedRun) -> Described:
+        """The square that is trained on, the initial text, and the rows to start from.
+
+        The seconds are those of making the first two, also where another run of the list had them made: a run by
+        itself would have to. They hold the reading of a model's weights for the run that was the first to ask it.
+        """
         config, build = run.config, self.parts.build
         initializer = build(config.init.initializer)
         clicks = resolve_clicks(config.click, config.outside, config.box, run.concept)
@@ -75,20 +92,22 @@ class Preparation:
         )
         if view not in self._concepts:
             with phase(f"{run.concept.name}: preparing its pictures"):
-                self._concepts[view] = prepare_concept(
-                    run.concept,
-                    clicks,
-                    config.crop,
-                    build(config.segmenter),
-                    config.init.background,
-                    config.init.margin,
+                self._concepts[view] = timed(
+                    lambda: prepare_concept(
+                        run.concept,
+                        clicks,
+                        config.crop,
+                        build(config.segmenter),
+                        config.init.background,
+                        config.init.margin,
+                    )
                 )
-        concept = self._concepts[view]
+        concept, finding = self._concepts[view]
         question = repr((view, config.init.initializer))
         if question not in self._texts:
             with phase(f"{config.title}: looking at the picture"):
-                self._texts[question] = initializer(concept, self._tokenize)
-        text = self._texts[question]
+                self._texts[question] = timed(lambda: initializer(concept, self._tokenize))
+        text, looking = self._texts[question]
         seed, name, init = config.seed, run.concept.name, config.init
         starts = starts_of(self.model, text, seed, name, init.num_vectors, init.padding)
         for prompt in config.prompts:
@@ -96,7 +115,7 @@ class Preparation:
                 prompt_ids(self.model, prompt, start.token_ids)
         if not text.candidates:
             self._keep(run, concept, text, starts[0][1].token_ids)
-        return concept, text, starts
+        return Described(concept, text, starts, finding + looking)
 
     def _keep(self, run: PlannedRun, concept: PreparedConcept, text: InitialText, ids: Sequence[int]) -> None:
         """Write and tell the text that is trained."""
@@ -107,11 +126,9 @@ class Preparation:
     def _tokenize(self, text: str) -> list[str]:
         return self.model.token_names(self.model.token_ids(text))
 
-    def _encode(
-        self, described: tuple[PlannedRun, PreparedConcept, InitialText, list[tuple[InitialText, Start]]]
-    ) -> PreparedRun:
+    def _encode(self, found: tuple[PlannedRun, Described]) -> PreparedRun:
         """The latents' posteriors, the race's winner, and the levels that the curves are to be seen beside."""
-        planned, concept, text, starts = described
+        planned, (concept, text, starts, seconds) = found
         config, flip = planned.config, planned.config.training.flip
         if id(concept) not in self._references:
             size = self.model.resolution
@@ -150,7 +167,7 @@ class Preparation:
             )
         planned.folder.write_calibration(levels)
         names = self.model.token_names(run.token_ids)
-        return PreparedRun(planned, concept, text, names, references, mask, run, raced)
+        return PreparedRun(planned, concept, text, names, references, mask, run, raced, seconds)
 
     def _calibration(self, planned: PlannedRun, concept: PreparedConcept) -> Calibration:
         config = planned.config
@@ -197,5 +214,11 @@ def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:
     return {name: parts.build(node) for name, node in planned.config.metrics.items()}
 
 
-def _fail(described: tuple[PlannedRun, Any, Any, Any], reason: str) -> None:
-    fail(described[0], reason)
+def timed(make: Callable[[], Made]) -> tuple[Made, float]:
+    """What a function gives, and the seconds that it took."""
+    began = time.perf_counter()
+    return make(), time.perf_counter() - began
+
+
+def _fail(found: tuple[PlannedRun, Described], reason: str) -> None:
+    fail(found[0], reason)

@@ -19,6 +19,7 @@ from mti.callbacks.evaluation import Evaluator
 from mti.callbacks.progress import Progress
 from mti.callbacks.recording import Recording
 from mti.callbacks.stopping import LOSS, Stopping
+from mti.callbacks.timing import UpdateTimer
 from mti.close import RunWriter, fail
 from mti.evaluation import protocol_record
 from mti.inversion import TextualInversion
@@ -152,7 +153,7 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
     for metric in metrics.values():
         getattr(metric, "to", lambda _: None)(model.device)
     protocol = protocol_record(config.evaluation, config.personalization, metrics, model)
-    writers = [RunWriter(run, RunLogger(), protocol) for run in runs]
+    writers, timer = [RunWriter(run, RunLogger(), protocol) for run in runs], UpdateTimer(len(runs))
     try:
         start = common_step(runs)
         module = TextualInversion(model, [run.run for run in runs], start)
@@ -174,6 +175,7 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
                 "interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers)
             )
         callbacks = [
+            timer,
             Stopping(writers, config.evaluation),
             Evaluator(writers, config.evaluation, config.personalization, metrics),
             Recording(writers, config.training.checkpoint_every),
@@ -194,7 +196,8 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
         if i in module.failures:
             writers[i].fail(embeddings, module.step, module.failures[i])
         else:
-            writers[i].close(embeddings, module.stopped.get(i, module.step), seconds, i in module.stopped)
+            pace = {"update": timer.update(i), "runs_at_once": len(runs)}
+            writers[i].close(embeddings, module.stopped.get(i, module.step), seconds, pace, i in module.stopped)
 
     isolated(range(len(runs)), close, lambda i, reason: fail(runs[i].planned, reason))
     return None

@@ -115,6 +115,10 @@ def test_the_run_is_the_winners_and_its_record_tells_the_race(whole):
     winner = candidates[race["winner"]]
     assert folder.summary()["text"] == text == winner["text"]
     assert folder.summary()["steps"] == 6
+    assert folder.summary()["pace"]["race"] == {
+        "seconds": folder.read_text()[0].details["race"]["seconds"],
+        "updates": 3,
+    }
     assert len(candidates) == 4
     assert sorted(one["dropped"] or 0 for one in candidates) == [0, 1, 1, 3]
     assert race["updates"] == 4 * 1 + 2 * 2

@@ -3,6 +3,7 @@
 import gc
 import logging
 import random
+import time
 import weakref
 
 import pytest
@@ -262,6 +263,27 @@ def test_pictures_are_decoded_and_described_once_for_all_runs_of_a_concept(tiny_
     monkeypatch.setattr(prepare, "prepare_concept", prepared)
     assert invert(multirun(tmp_path, tiny_sd_folder, range(4)))
     assert sorted(decoded) == ["cup", "teapot"]
+
+
+def test_a_summary_tells_the_seconds_of_perception_and_of_an_update(tiny_sd_folder, tmp_path, monkeypatch):
+    """On a clock that moves by a second for each picture that is prepared, and by 6 for each update of a batch."""
+    now = [0.0]
+
+    def prepared(*given):
+        now[0] += 1
+        return prepare_concept(*given)
+
+    def training_step(module, step):
+        now[0] += 6
+        return real(module, step)
+
+    real = TextualInversion.training_step
+    monkeypatch.setattr(prepare, "prepare_concept", prepared)
+    monkeypatch.setattr(TextualInversion, "training_step", training_step)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    assert invert(multirun(tmp_path, tiny_sd_folder, range(3), "training.runs_at_once=3"))
+    paces = [RunFolder(tmp_path / str(i)).summary()["pace"] for i in range(3)]
+    assert paces == [{"perception": 1, "update": 2, "runs_at_once": 3}] * 3
 
 
 def test_nothing_of_a_batch_stays_in_memory(tiny_sd_folder, tmp_path, monkeypatch):

@@ -1,0 +1,41 @@
+"""How long an update takes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+
+from mti.inversion import TextualInversion
+
+
+class UpdateTimer(pl.Callback):
+    """Times each update of a batch of runs, and gives every run that it trains an equal share of it.
+
+    To be the first of the callbacks: so what the others do after an update, such as evaluations, is not part of it.
+    A GPU's work is, for an update ends with numbers that are waited for (`TextualInversion` asks whether the
+    embeddings are finite).
+    """
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self._active: list[int] = []
+        self._shares = [0.0] * runs  # seconds, of all updates
+        self._updates = [0] * runs
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """An update begins."""
+        assert isinstance(pl_module, TextualInversion)
+        self._active, self._began = pl_module.active, time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """It is done."""
+        seconds = time.perf_counter() - self._began
+        for i in self._active:
+            self._shares[i] += seconds / len(self._active)
+            self._updates[i] += 1
+
+    def update(self, run: int) -> float | None:
+        """The mean seconds of a run's updates in this process; None if there were none."""
+        return self._shares[run] / self._updates[run] if self._updates[run] else None
