@@ -23,8 +23,8 @@ from mti.reporting.collection import MOST_LINES, Collection, collect
 from mti.reporting.gallery import figures
 from mti.reporting.page import lead, page
 from mti.reporting.results import VALUES, results, values
-from mti.reporting.style import COLUMN, PAGE, step_text, styled
-from mti.reporting.tables import cell, tables, to_csv, to_latex
+from mti.reporting.style import COLUMN, PAGE, number, step_text, styled
+from mti.reporting.tables import cell, reached, tables, to_csv, to_latex
 from mti.types import UserError
 
 
@@ -97,19 +97,19 @@ def _common(folders: Sequence[Path]) -> Path:
 
 
 def _said(found: Mapping[str, Any]) -> Iterator[str]:
-    """What the terminal shows: how the runs stand, and when the baseline's final loss is reached."""
+    """What the terminal shows: how the runs stand, and when the levels of the baseline and of multistar are reached."""
     yield "runs: " + ", ".join(f"{count} {state}" for state, count in found["runs"].items())
     lines = [*found["problems"], *found["warnings"]]
     yield from (f"  {line}" for line in lines[:MOST_LINES])
     if len(lines) > MOST_LINES:
         yield f"  and {len(lines) - MOST_LINES:,} more: see summary.json"
-    times = found["steps_to_baseline"]
-    for base in dict.fromkeys(one["baseline"] for one in times.values()):
+    times = reached(found)
+    for base in dict.fromkeys(base for base, _ in times):
         yield f"steps to {base}'s loss after {found['steps']:,} (95 % interval):"
-        for label, one in times.items():
-            if one["baseline"] == base:
-                between = "" if one["low"] is None else f"  ({step_text(one['low'])} to {step_text(one['high'])})"
-                yield f"  {label:10} {step_text(one['mean'])}{between}"
+        for label, one in ((label, one) for (other, label), one in times.items() if other == base):
+            between = "" if one["low"] is None else f"  ({step_text(one['low'])} to {step_text(one['high'])})"
+            seconds = "" if one["seconds"] is None else f"  {number(one['seconds'], 3)} s"
+            yield f"  {label:10} {step_text(one['mean'])}{between}{seconds}"
 
 
 if __name__ == "__main__":

@@ -181,7 +181,9 @@ def test_the_summary_has_the_numbers(whole):
     assert caption["pictures"]["mug"] == pytest.approx([2.9, 2.775, 2.65, 2.4])
     assert caption["paired_low"] == pytest.approx(caption["mean"])
     assert found["baselines"] == {"multistar": "star", "class": "star", "caption": "star"}
-    assert found["steps_to_baseline"]["multistar"] == {"baseline": "star", "mean": 50, "low": 50, "high": 50}
+    assert found["steps_to_baseline"]["multistar"] == {
+        **{"baseline": "star", "mean": 50, "low": 50, "high": 50, "seconds": None}
+    }
     assert found["steps_to_baseline"]["caption"]["mean"] == pytest.approx(20)
     assert found["metrics"]["eval/lpips_pocket"]["label"] == "LPIPS (pocket)"
     assert found["texts"]["cup"]["caption"] == {"text": "a cup", "tokens": 2, "source": "fixed"}

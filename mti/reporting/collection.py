@@ -81,6 +81,14 @@ class Collection:
             found[one.label] = first if star == one.label else star
         return {label: base for label, base in found.items() if label != base}
 
+    @cached_property
+    def multistars(self) -> dict[str, str]:
+        """Of each other compared series the multistar of its experiment and settings, where that is compared."""
+        own = [one for one in self.series if one.label in self.finished]
+        multistars = {(one.experiment, one.settings): one.label for one in own if one.init == "multistar"}
+        found = {one.label: multistars.get((one.experiment, one.settings)) for one in own}
+        return {label: level for label, level in found.items() if level and level != label}
+
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The pairs of series that are tested against each other, the later one first."""

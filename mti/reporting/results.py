@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from mti.reporting.collection import Collection
 from mti.reporting.metrics import describe
+from mti.reporting.pace import paces, seconds_to
 from mti.reporting.provenance import commands, dates, provenance, warnings
 from mti.reporting.reading import plain
+from mti.reporting.runs import Run
 from mti.reporting.statistics import (
     FEWEST,
     LEVEL,
@@ -51,9 +53,9 @@ def results(collection: Collection) -> dict[str, Any]:
         "intervals": {"level": LEVEL, "method": "Student's t over picture means", "fewest_pictures": FEWEST},
         "runs": {state: count for state in STATES if (count := states[state])},
         "metrics": {name: _metric(name, one, collection) for name, one in measured.items() if one},
-        "steps_to_baseline": {
-            label: {"baseline": one, **_record(steps_to(loss, label, one))} for label, one in base.items() if loss
-        },
+        "steps_to_baseline": _times(loss, base, collection),
+        "steps_to_multistar": _times(loss, collection.multistars, collection),
+        "pace": {label: paces(_runs(label, collection)) for label in collection.compared},
         "calibration": collection.calibration,
         "texts": texts,
         "provenance": provenance(chosen),
@@ -62,6 +64,23 @@ def results(collection: Collection) -> dict[str, Any]:
         "problems": collection.problems(),
         "warnings": warnings(chosen),
     }
+
+
+def _times(loss: Measured | None, levels: Mapping[str, str], collection: Collection) -> dict[str, dict[str, Any]]:
+    """When each series is down at the final loss of another, in steps and in seconds."""
+    found: dict[str, dict[str, Any]] = {}
+    if loss is None:
+        return found
+    for label, base in levels.items():
+        when = steps_to(loss, label, base)
+        seconds = seconds_to(float(when.mean), _runs(label, collection))
+        found[label] = {"baseline": base, **_record(when), "seconds": rounded(seconds)}
+    return found
+
+
+def _runs(label: str, collection: Collection) -> list[Run]:
+    """The runs of a series that averages are over."""
+    return [collection.finished[label][cell] for cell in collection.cells]
 
 
 def _metric(name: str, measured: Measured, collection: Collection) -> dict[str, Any]:

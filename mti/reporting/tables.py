@@ -80,14 +80,33 @@ def _pairs(found: Mapping[str, Any]) -> Table:
 
 def _times(found: Mapping[str, Any]) -> Table:
     rows = []
-    for label, one in found["steps_to_baseline"].items():
+    for (base, label), one in reached(found).items():
         share = None if one["mean"] is None or not found["steps"] else one["mean"] / found["steps"]
-        published = paper.TIMES.get(label) if one["baseline"] == "star" else None
+        published = paper.TIMES.get(label) if base == "star" else None
         step = Interval(one["mean"], one["low"], one["high"], "step")
-        rows.append([label, one["baseline"], step, None if share is None else f"{share:.1%}", published])
-    caption = "When the mean evaluation loss is down at the baseline's final value."
-    head = ["series", "to the loss of", "step", "of the run", "in the paper, of 5,000 steps"]
+        of_run = None if share is None else f"{share:.1%}"
+        rows.append([label, base, step, of_run, one["seconds"], published])
+    caption = f"When the mean evaluation loss is down at another series' final value. {_seconds(found)}"
+    head = ["series", "to the loss of", "step", "of the run", "seconds", "in the paper, of 5,000 steps"]
     return Table("steps_to_baseline", "Steps to the baseline's loss", caption, head, rows, 0)
+
+
+def reached(found: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """When which level is reached by which series: first the baselines' levels, then multistar's, none twice."""
+    every = [*found["steps_to_baseline"].items(), *found["steps_to_multistar"].items()]
+    return {(one["baseline"], label): one for label, one in every}
+
+
+def _seconds(found: Mapping[str, Any]) -> str:
+    """What the table's seconds are."""
+    sizes = sorted({size for one in found["pace"].values() for size in one["runs_at_once"]})
+    if not sizes:
+        return "How long that took is not recorded."
+    batch = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    return (
+        "Seconds: a run's own perception (finding what is clicked, looking at the picture), and its updates until "
+        f"then, each as its share of a batch of {batch} run{'s' * (sizes[-1] != 1)}; no evaluation."
+    )
 
 
 def _levels(found: Mapping[str, Any]) -> Table:
