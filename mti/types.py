@@ -129,7 +129,7 @@ class Metric(Protocol):
     - `wants_mask`: True to be called with `mask=`, the concept's masks in the reference pictures' pixels,
       `Bool[Tensor, "reference height width"]`, True on the thing, nowhere True where none is known; or None;
     - `record()`: what is kept with its scores, JSON-serialisable. `record()["values"][name]` has the `label`, `unit`
-      and `better` ("lower" or "higher") of each value;
+      and `better` ("lower" or "higher") of each value, and what it is `about` ("fidelity" or "editability");
     - `check()`, which raises a `UserError` if weights are missing, before anything is trained;
     - `to(device)`, which says where its networks compute, and `release()`, which frees them until the next call.
     """

@@ -10,6 +10,7 @@ import torch
 log = logging.getLogger("mti")
 
 PromptSet = Literal["reconstruction", "personalization"]
+About = Literal["fidelity", "editability", ""]
 
 
 class BaseMetric:
@@ -27,6 +28,7 @@ class BaseMetric:
     unit: ClassVar[str] = ""
     prompt_set: ClassVar[PromptSet] = "reconstruction"
     wants_mask: ClassVar[bool] = False
+    about: ClassVar[About] = ""  # what it tells of: is it still the concept, or is the prompt followed; empty: neither
 
     def __init__(self, name: str, label: str | None, *parts: Any) -> None:
         self.name = name
@@ -46,8 +48,10 @@ class BaseMetric:
 
     def record(self) -> dict[str, Any]:
         """What is kept with the scores: what they depend on, and how each value is read."""
+        more = {"about": self.about} if self.about else {}
         values = {
-            name: {"label": label, "unit": self.unit, "better": self.better} for name, label in self.labels().items()
+            name: {"label": label, "unit": self.unit, "better": self.better, **more}
+            for name, label in self.labels().items()
         }
         about = {"metric": self.measures, "version": self.version, "prompt_set": self.prompt_set, "values": values}
         return {**about, **self.settings()}

@@ -37,6 +37,7 @@ class FID(BaseMetric):
 
     measures = "FID"
     better = "lower"
+    about = "fidelity"
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class Followed(BaseMetric):
 
     measures = "share of pictures in which classifier, captioner and CLIP see what the prompt asks for"
     better = "higher"
+    about = "editability"
     unit = "share"
     prompt_set = "personalization"
 

@@ -40,6 +40,7 @@ class ImageSimilarity(BaseMetric):
 
     measures = "mean cosine of pictures"
     better = "higher"
+    about = "fidelity"
     unit = "cosine"
     prompt_set = "personalization"
 

@@ -23,6 +23,7 @@ class LPIPS(BaseMetric):
 
     measures = "LPIPS v0.1"
     better = "lower"
+    about = "fidelity"
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ class SIFID(BaseMetric):
 
     measures = "SIFID"
     better = "lower"
+    about = "fidelity"
 
     def __init__(
         self,

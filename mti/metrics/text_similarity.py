@@ -32,6 +32,7 @@ class TextSimilarity(BaseMetric):
 
     measures = "cosine of picture and prompt without placeholders"
     better = "higher"
+    about = "editability"
     unit = "cosine"
     prompt_set = "personalization"
 

@@ -18,14 +18,25 @@ NAMES = {
     "dino": "DINO",
 }
 HIGHER_IS_BETTER = ("clip_i", "clip_t", "dino")
+KINDS = ("fidelity", "editability")
+ABOUT = {
+    **dict.fromkeys(("lpips", "lpips_thing", "sifid", "fid", "clip_i", "dino"), "fidelity"),
+    **dict.fromkeys(("clip_t", "followed"), "editability"),
+}
+"""What the metrics are about whose records do not say it yet; without `_pocket`."""
 
 
 class Metric(NamedTuple):
-    """A measured value's name for people, its unit, and "lower" or "higher" where it is known what is better."""
+    """A measured value as people read it; empty is what is not known.
+
+    `better` is "lower" or "higher". `about` is "fidelity" (is it still the concept?) or "editability" (is the prompt
+    followed?).
+    """
 
     label: str
     unit: str = ""
     better: str = ""
+    about: str = ""
 
     @property
     def title(self) -> str:
@@ -50,7 +61,8 @@ def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
     plain = name.removesuffix("_pocket")
     shown = NAMES.get(plain, plain)
     direction = "higher" if plain in HIGHER_IS_BETTER else "lower" if plain in NAMES else ""
-    known = Metric(shown if plain == name else f"{shown} (pocket)", "", direction)
+    about = ABOUT.get(name.replace("_pocket", ""), "")
+    known = Metric(shown if plain == name else f"{shown} (pocket)", "", direction, about)
     if name == "row_norm":
         known = ROW_NORM
     for run in runs:
@@ -58,7 +70,9 @@ def describe(column: str, runs: Iterable[Run] = ()) -> Metric:
         told = {part: record[part] for part in Metric._fields if isinstance(record.get(part), str) and record[part]}
         if told:
             better = told.get("better", direction).split()[:1]
-            return known._replace(**told)._replace(better=better[0] if better in (["lower"], ["higher"]) else "")
+            about = told.get("about", "") if told.get("about") in KINDS else known.about
+            told |= {"better": better[0] if better in (["lower"], ["higher"]) else "", "about": about}
+            return known._replace(**told)
     return known
 
 

@@ -72,7 +72,8 @@ def _fields(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _is_protocol(key: str) -> bool:
-    return key.startswith("evaluation.") and key not in ("evaluation.batch_size", "evaluation.steps")
+    known = key.startswith("evaluation.") and key not in ("evaluation.batch_size", "evaluation.steps")
+    return known and not key.endswith(".about")  # what a metric tells of, which changes no score
 
 
 def _flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

@@ -46,6 +46,13 @@ def test_the_record_tells_how_a_value_is_read_and_what_it_depends_on():
     assert json.loads(json.dumps(record)) == record
 
 
+def test_what_a_metric_is_about_is_told_of_each_of_its_values():
+    class Likeness(Brightness):
+        about = "fidelity"
+
+    assert Likeness().record()["values"]["brightness"]["about"] == "fidelity"
+
+
 def test_its_networks_are_asked_along_with_it():
     network = Network()
     metric = Brightness(network, object())

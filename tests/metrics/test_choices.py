@@ -28,6 +28,7 @@ def test_every_choice_is_metrics_by_name(name):
         assert isinstance(metric, Metric)
         assert metric.name == key
         assert metric.prompt_set == ("personalization" if key in PERSONALIZATION else "reconstruction")
+        assert metric.about == ("editability" if key.startswith(("clip_t", "followed")) else "fidelity")
         assert metric.wants_mask == key.endswith("_thing")
         assert metric.label != key
 

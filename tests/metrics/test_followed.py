@@ -129,4 +129,5 @@ def test_every_value_has_a_label():
     scores = metric(drawn(SCENES[0]), CONCEPT, ["a red {} on the beach"])
     values = metric.record()["values"]
     assert set(scores) <= set(values)
-    assert values["followed/place"] == {"label": "Prompt followed: place", "unit": "share", "better": "higher"}
+    place = {"label": "Prompt followed: place", "unit": "share", "better": "higher", "about": "editability"}
+    assert values["followed/place"] == place

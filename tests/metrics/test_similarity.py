@@ -147,15 +147,16 @@ def test_placeholders_are_left_out_of_the_text(prompt, text):
 
 
 def test_they_judge_the_personalization_prompts_and_record_their_backbone(clip, vit):
-    for metric, folder in (
-        (ImageSimilarity(Clip(clip), "clip_i"), clip),
-        (TextSimilarity(Clip(clip), "clip_t"), clip),
-        (ImageSimilarity(small_vit(vit), "dino"), vit),
+    for metric, folder, about in (
+        (ImageSimilarity(Clip(clip), "clip_i"), clip, "fidelity"),
+        (TextSimilarity(Clip(clip), "clip_t"), clip, "editability"),
+        (ImageSimilarity(small_vit(vit), "dino"), vit, "fidelity"),
     ):
         assert metric.prompt_set == "personalization"
         record = metric.record()
         assert record["prompt_set"] == "personalization"
-        assert record["values"] == {metric.name: {"label": metric.name, "unit": "cosine", "better": "higher"}}
+        value = {"label": metric.name, "unit": "cosine", "better": "higher", "about": about}
+        assert record["values"] == {metric.name: value}
         assert record["network"] == folder
         assert len(record["sha256"]) == 12
         assert "transformers" in record

@@ -46,6 +46,12 @@ def test_protocol_and_model_are_compared(tmp_path):
     assert warnings(runs(tmp_path)) == ["the runs differ in evaluation.metrics.lpips.version: 1 (1 run), 2 (1 run)"]
 
 
+def test_what_a_metric_is_about_makes_no_difference(tmp_path):
+    for image, more in (("cup", {}), ("mug", {"about": "fidelity"})):
+        finish(tmp_path, image, "star", metrics={"lpips": {"values": {"lpips": {"label": "LPIPS", **more}}}})
+    assert warnings(runs(tmp_path)) == []
+
+
 def test_runs_that_do_not_say_how_they_came_to_be_are_counted(tmp_path):
     finish(tmp_path, "cup", "star")
     assert warnings(runs(tmp_path)) == []
