@@ -28,6 +28,7 @@ from mti.reporting.statistics import (
     steps_to,
 )
 from mti.reporting.style import Look
+from mti.reporting.tradeoff import Tradeoff, tradeoff
 
 DASH = {
     style.DASHES[0]: "solid",
@@ -60,7 +61,7 @@ class Charts:
         self.number = {label: i for i, label in enumerate(collection.compared)}
 
     def of(self) -> dict[str, list[Chart]]:
-        """The panels for each column of metrics.csv, and for `steps_to_baseline` and `per_picture`."""
+        """The panels for each column of metrics.csv, and for `steps_to_baseline`, `editability` and `per_picture`."""
         found: dict[str, list[Chart]] = {}
         measured = {name: one for name in self.collection.metrics if (one := self.collection.measured(name))}
         for name, one in measured.items():
@@ -77,6 +78,8 @@ class Charts:
                 title = f"{about.label}, {about.good}" if about.good else about.label
                 end = f"After {int(one.steps[-1]):,} steps, picture by picture"
                 found[name] = [self._curves(title, one, about, dotted), self._ends(end, one, about)]
+        if pair := tradeoff(self.collection):
+            found["editability"] = [self._tradeoff(pair)]
         return found
 
     def _loss(self, training: Measured | None, loss: Measured, dotted: Mapping[str, float]) -> list[Chart]:
@@ -180,6 +183,33 @@ class Charts:
         layout["yaxis"] |= {"type": "category", "autorange": "reversed"}
         title = f"Steps to the loss of {common(self.collection.baselines)} after {last:,}"
         return Chart(title, data, layout, size="low")
+
+    def _tradeoff(self, pair: Tradeoff) -> Chart:
+        """A line per series through the steps; better is up and to the right."""
+        data = []
+        for name, both in pair.estimates().items():
+            color = self.look[name].color
+            x, y = (rounded(one.mean) for one in both)
+            line = {"color": color, "dash": DASH[self.look[name].dash], "width": 1.5}
+            told = {
+                "customdata": pair.steps,
+                "hovertemplate": "step %{customdata:,}: %{x:.4g}, %{y:.4g}<extra>%{fullData.name}</extra>",
+            }
+            path = _trace(name, x, y, line) | self._series(name) | _marker(self.look[name], True) | told
+            symbol = path["marker"]["symbol"]
+            path["marker"]["symbol"] = [f"{symbol}-open", *[symbol] * (len(x) - 1)]
+            data.append(path)
+            end = _trace(name, x[-1:], y[-1:], {"color": color}) | self._series(name)
+            end |= _marker(self.look[name], True, 11) | told | {"customdata": pair.steps[-1:]}
+            for error, one in zip(("error_x", "error_y"), both, strict=True):
+                if half := rounded(one.high[-1] - one.mean[-1]):
+                    end[error] = {"array": [half], "thickness": 3, "width": 0, "color": f"{color}4d"}
+            data.append(end)
+        across, up = pair.about
+        layout = _layout(across.title, up.title)
+        for axis, one in zip(("xaxis", "yaxis"), pair.about, strict=True):
+            layout[axis] |= {"autorange": "reversed"} if one.better == "lower" else {}
+        return Chart("Better is up and to the right", data, layout | {"hovermode": "closest"})
 
     def _per_picture(self, loss: Measured) -> list[Chart]:
         means = {name: picture_means(values, loss.cells) for name, values in loss.values.items()}

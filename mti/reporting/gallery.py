@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mti.outputs import safe_name
-from mti.reporting import plots, sheets
+from mti.reporting import plots, sheets, tradeoff
 from mti.reporting.collection import Collection
 from mti.reporting.metrics import describe
 from mti.reporting.sheets import Sheet
@@ -28,6 +28,10 @@ CAPTIONS = {
     "evaluations by straight lines, with its 95 % interval. Beside it the same in the paper.",
     "metric": "Generated pictures against the concept's own, for the reconstruction prompts. Left: against steps. "
     "Right: at the end; a thin line is one picture, so that what is hard for all initializers is seen as such.",
+    "editability": "Does a fast start keep its words usable? Across: how well pictures follow the personalization "
+    "prompts; up: how faithful they are to the concept; better is right and up. A line leads from the hollow marker "
+    "through the steps (numbers at some of its points, or under the pointer) to the large one; the cross there holds "
+    "both intervals, paired where several series are compared.",
     "ablation": "Figures 6 to 8. multistar has as many tokens as the caption, but none of its words: what separates it "
     "from star is the number of tokens, what separates caption from it are the words.",
     "per_picture": "The evaluation loss of each picture, mean over seeds. Every panel has a scale of its own.",
@@ -77,6 +81,11 @@ def _figures(collection: Collection) -> Iterator[Drawn]:
             about = describe(name, collection.chosen)
             plot = partial(plots.metric, one, about, levels(collection, name))
             yield Drawn(_file(name, measured), about.title, CAPTIONS["metric"], partial(_in, plot), name)
+    if pair := tradeoff.tradeoff(collection):
+        plot = partial(tradeoff.draw, pair)
+        yield Drawn(
+            "editability", "Fidelity against editability", CAPTIONS["editability"], partial(_in, plot), "editability"
+        )
     compared = {describe(name).label: one for name in measured if (one := _for_ablation(collection, name))}
     if compared:
         yield Drawn(

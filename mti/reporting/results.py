@@ -27,6 +27,7 @@ from mti.reporting.statistics import (
     picture_means,
     steps_to,
 )
+from mti.reporting.tradeoff import tradeoff
 from mti.types import UserError
 
 STATES = ("finished", "failed", "unfinished", "damaged")
@@ -56,6 +57,7 @@ def results(collection: Collection) -> dict[str, Any]:
         "steps_to_baseline": _times(loss, base, collection),
         "steps_to_multistar": _times(loss, collection.multistars, collection),
         "pace": {label: paces(_runs(label, collection)) for label in collection.compared},
+        "editability": _editability(collection),
         "calibration": collection.calibration,
         "texts": texts,
         "provenance": provenance(chosen),
@@ -76,6 +78,12 @@ def _times(loss: Measured | None, levels: Mapping[str, str], collection: Collect
         seconds = seconds_to(float(when.mean), _runs(label, collection))
         found[label] = {"baseline": base, **_record(when), "seconds": rounded(seconds)}
     return found
+
+
+def _editability(collection: Collection) -> dict[str, Any] | None:
+    """Which metrics the figure of fidelity against editability shows, and at which steps; None without one."""
+    found = tradeoff(collection)
+    return found and {**dict(zip(("editability", "fidelity"), found.names, strict=True)), "steps": found.steps}
 
 
 def _runs(label: str, collection: Collection) -> list[Run]:

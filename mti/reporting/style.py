@@ -117,9 +117,14 @@ def key(figure: Figure, look: Mapping[str, Look]) -> None:
         Line2D([], [], color=one.color, linestyle=one.dash, marker=one.marker, label=f" {brief(name, 60)}")
         for name, one in look.items()
     ]
-    room = figure.get_size_inches()[0] / (0.5 + 0.065 * min(60, max(len(name) for name in look)))
-    columns = max(1, min(len(look), int(room)))
+    columns = -(-len(look) // key_rows(list(look), figure.get_size_inches()[0]))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, handlelength=3.2)
+
+
+def key_rows(names: Sequence[str], width: float) -> int:
+    """How many rows, of about a sixth of an inch each, a key of these names takes in so many inches."""
+    across = int(width / (0.5 + 0.065 * min(60, max(len(name) for name in names))))
+    return -(-len(names) // max(1, min(len(names), across)))
 
 
 def step_axis(axes: Axes, ticks: int = 5) -> None:
