@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mti.calibration import Calibration
+from mti.clock import timed
 from mti.close import fail
 from mti.concepts.clicks import resolve_clicks
 from mti.concepts.prepared import prepare_concept
@@ -31,8 +31,6 @@ from mti.tokens import prompt_ids
 from mti.types import InitialText, LatentDiffusion, Metric, Posterior, PreparedConcept, UserError
 
 log = logging.getLogger("mti")
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Described(NamedTuple):
     concept: PreparedConcept
     text: InitialText
     starts: list[tuple[InitialText, Start]]  # the rows to start from; of a race, those of all candidates
-    seconds: float  # that concept and text took to make
+    seconds: float  # that concept and text took to make, without the reading of weights
 
 
 class Preparation:
@@ -82,7 +80,7 @@ class Preparation:
         """The square that is trained on, the initial text, and the rows to start from.
 
         The seconds are those of making the first two, also where another run of the list had them made: a run by
-        itself would have to. They hold the reading of a model's weights for the run that was the first to ask it.
+        itself would have to. The reading of models' weights, for which only the first waits, is not in them.
         """
         config, build = run.config, self.parts.build
         initializer = build(config.init.initializer)
@@ -212,12 +210,6 @@ def loss_weights(
 def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:
     """The metrics of a run, by the names of their choices."""
     return {name: parts.build(node) for name, node in planned.config.metrics.items()}
-
-
-def timed(make: Callable[[], Made]) -> tuple[Made, float]:
-    """What a function gives, and the seconds that it took."""
-    began = time.perf_counter()
-    return make(), time.perf_counter() - began
 
 
 def _fail(found: tuple[PlannedRun, Described], reason: str) -> None:

@@ -18,6 +18,7 @@ LAYERS = (
         "weights",
         "downloads",
         "memory",
+        "clock",
         "phases",
         "rows",
     },  # leaf helpers

@@ -6,6 +6,8 @@ import functools
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
+from mti.clock import reading
+
 Model = TypeVar("Model")
 
 
@@ -19,7 +21,8 @@ class LoadedOnce(ABC, Generic[Model]):
     @functools.cached_property
     def loaded(self) -> Model:
         """The model and what belongs to it; kept until `release`."""
-        return self.load()
+        with reading():
+            return self.load()
 
     def release(self) -> None:
         """Let go of the model; it is loaded again when it is needed."""

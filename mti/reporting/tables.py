@@ -105,7 +105,8 @@ def _seconds(found: Mapping[str, Any]) -> str:
     batch = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     return (
         "Seconds: a run's own perception (finding what is clicked, looking at the picture), and its updates until "
-        f"then, each as its share of a batch of {batch} run{'s' * (sizes[-1] != 1)}; no evaluation."
+        f"then, each as its share of a batch of {batch} run{'s' * (sizes[-1] != 1)}; no evaluation, no reading of "
+        "weights."
     )
 
 

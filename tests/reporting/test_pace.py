@@ -95,7 +95,7 @@ def test_the_table_has_both_levels_and_says_what_its_seconds_are(told):
         ("star", "multistar", None),
         ("caption", "multistar", pytest.approx(32)),
     ]
-    assert "its share of a batch of 9 runs; no evaluation." in table.caption
+    assert "its share of a batch of 9 runs; no evaluation, no reading of weights." in table.caption
 
 
 def test_a_level_that_is_both_has_one_row_each_and_old_runs_no_seconds(tmp_path):
