@@ -131,7 +131,7 @@ def _choice(config: RunConfig) -> Iterator[str]:
             told = f"evaluation.choice.{given}={written(getattr(choice, given))}"
             yield f"{told}: say evaluation.choice.{other} too, such as {{{example}}}"
     if choice.wanted and not drawn.prompts:
-        yield "personalization.prompts=[]: evaluation.choice judges their pictures; give prompts, or no choice"
+        yield "personalization.prompts=[]: evaluation.choice needs their pictures; give prompts, or no choice"
     evaluated = [*config.evaluation.steps, config.trainer.max_steps]
     if choice.wanted and drawn.steps and not set(drawn.steps) & set(evaluated):
         yield (

@@ -69,7 +69,7 @@ def choice_faults(choice: Choice, metrics: Iterable[Metric]) -> Iterator[str]:
     for key, levels, good in (("fidelity", choice.fidelity, known), ("following", choice.following, following)):
         for name in levels or {}:
             if name not in good:
-                why = "judges no personalization prompts" if name in known else "is none that this run measures"
+                why = "measures no personalization prompts" if name in known else "is none that this run measures"
                 there = f"there are {', '.join(good)}" if good else "there is none in metrics="
                 meant = "" if name in known else near(name, good)
                 yield f"evaluation.choice.{key}={written(levels)}: {name} {why}; {there}{meant}"

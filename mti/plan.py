@@ -123,7 +123,7 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
             yield f"metrics: {name}: {fault}"
         if getattr(metric, "prompt_set", "") == "personalization" and not config.personalizes:
             yield (
-                f"metrics: {name} judges pictures of personalization.prompts, and none are drawn: "
+                f"metrics: {name} measures pictures of personalization.prompts, and none are drawn: "
                 "say after how many updates, such as personalization.steps=[100]"
             )
 

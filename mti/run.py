@@ -115,12 +115,10 @@ def ready(
     Raises:
         UserError: all that is wrong with them, and the faults of before, a line each.
     """
-    from mti.download import fetch, missing, needed_by
+    from mti.download import fetch, missing
     from mti.plan import faults_of
 
-    configs = [config for config, _ in runs if config]
-    faults = [*(fault for _, found in runs for fault in found), *faults]
-    needs = [need for config in configs for need in needed_by(config, parts)]
+    configs, faults, needs = gathered(runs, parts, faults)
     if not faults and any(config.download for config in configs):
         fetch(needs)
     raise_together([*faults, *filter(None, [missing(needs)]), *faults_of(configs, parts)])
@@ -135,18 +133,28 @@ def foretold(
     Raises:
         UserError: all that is wrong with them, a line each.
     """
-    from mti.download import missing, needed_by
+    from mti.download import missing
     from mti.dry_run import forecast
     from mti.plan import faults_of
     from mti.weights import GET
 
-    configs = [config for config, _ in runs if config]
-    faults = [*(fault for _, found in runs for fault in found), *faults]
+    configs, faults, needs = gathered(runs, parts, faults)
     raise_together([*faults, *(fault for fault in faults_of(configs, parts) if GET not in fault)])
     trials = HydraConfig.get().sweeper.get("n_trials") if HydraConfig.initialized() else None
     if trials:
         yield f"trials: {trials}, which the sweeper chooses as it goes; this is its first batch"
-    yield from forecast(configs, parts, missing([need for config in configs for need in needed_by(config, parts)]))
+    yield from forecast(configs, parts, missing(needs))
+
+
+def gathered(
+    runs: Sequence[tuple[RunConfig | None, list[str]]], parts: Any, faults: Sequence[str]
+) -> tuple[list[RunConfig], list[str], list[Any]]:
+    """The configurations that there are, all that is known to be wrong, and the files that they need."""
+    from mti.download import needed_by
+
+    configs = [config for config, _ in runs if config]
+    needs = [need for config in configs for need in needed_by(config, parts)]
+    return configs, [*(fault for _, found in runs for fault in found), *faults], needs
 
 
 def run_all(configs: Sequence[RunConfig], parts: Any, executor: Executor | None = None) -> bool:

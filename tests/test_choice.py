@@ -171,7 +171,7 @@ def told(*overrides):
         ),
         (
             [ASKED[0], "evaluation.choice.following={distance: 0.25}"],
-            "evaluation.choice.following={distance: 0.25}: distance judges no personalization prompts; "
+            "evaluation.choice.following={distance: 0.25}: distance measures no personalization prompts; "
             "there are obedience",
         ),
         (
@@ -199,7 +199,7 @@ def told(*overrides):
         ),
         (
             [*ASKED, "personalization.prompts=[]"],
-            "personalization.prompts=[]: evaluation.choice judges their pictures; give prompts, or no choice",
+            "personalization.prompts=[]: evaluation.choice needs their pictures; give prompts, or no choice",
         ),
     ],
 )
@@ -209,7 +209,7 @@ def test_a_mistake_is_told_in_one_line_before_anything_starts(overrides, line):
 
 def test_without_a_choice_personalization_metrics_still_need_pictures():
     (line,) = told()
-    assert line.startswith("metrics: theirs judges pictures of personalization.prompts, and none are drawn")
+    assert line.startswith("metrics: theirs measures pictures of personalization.prompts, and none are drawn")
     assert told(*ASKED) == []
 
 

@@ -100,7 +100,7 @@ def test_all_faults_of_all_runs_are_found():
     for part in (
         "click=[300,1] is out of the picture",
         "metrics: clip_t: ",
-        "metrics: clip_t judges pictures of personalization.prompts, and none are drawn",
+        "metrics: clip_t measures pictures of personalization.prompts, and none are drawn",
         "teepot",
         "init.text=mug: init=caption, class takes no text",
         "click=[1]: expected a point",
