@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from mti.concepts.clicks import recorded_click
 from mti.concepts.identity import concept_name
@@ -13,6 +13,7 @@ from mti.datasets.base import DataSet
 from mti.datasets.paths import concept_at, files_in, has_picture_suffix
 from mti.datasets.records import read_records, recorded_texts
 from mti.images import printable, read_picture
+from mti.ranges import AtLeast
 from mti.types import Concept, UserError
 
 
@@ -21,10 +22,13 @@ class Folder(DataSet):
 
     A file `concepts.yaml` in `root` may record class, caption and click of some:
     `mug: {class: …, caption: …, click: [x, y]}`.
+
+    `pictures`: of each concept the first so many are used; None: all.
     """
 
-    def __init__(self, root: str | None) -> None:
+    def __init__(self, root: str | None, pictures: Annotated[int | None, AtLeast(1)] = None) -> None:
         self.root = root
+        self.pictures = pictures
 
     def names(self) -> list[str]:
         """The names of the files without their endings, then those of the folders.
@@ -41,7 +45,7 @@ class Folder(DataSet):
         paths = self._paths()
         record, found = self._records(paths).get(name, {}), concept_at(paths[name])
         click = recorded_click(record.get("click"))
-        return Concept(name, found.pictures, recorded_texts(record), click, found.skipped)
+        return Concept(name, found.pictures[: self.pictures], recorded_texts(record), click, found.skipped)
 
     def records(self) -> dict[str, dict[str, str]]:
         """The recorded texts of all; of no root, none."""

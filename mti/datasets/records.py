@@ -21,8 +21,11 @@ def recorded_texts(record: Mapping[str, Any]) -> dict[str, str]:
     return {key: record[key] for key in TEXTS if key in record}
 
 
-def check_record(where: str, name: str, record: Any, others: tuple[str, ...] = ()) -> None:
-    """Raise a `UserError` unless a record has texts and a click only, or what else the data set knows."""
+def check_record(where: str, name: str, record: Any, others: tuple[str, ...] = (), count: str = "") -> None:
+    """Raise a `UserError` unless a record has texts and a click only, or what else the data set knows.
+
+    `others` are texts too, `count` is the name of a whole number.
+    """
     if not isinstance(record, Mapping):
         raise UserError(f"{where}: the record of {name!r} is no mapping, expected {EXPECTED}")
     for key, value in record.items():
@@ -30,7 +33,9 @@ def check_record(where: str, name: str, record: Any, others: tuple[str, ...] = (
             raise UserError(f"{where}: the click of {name!r} is none, expected click: [x, y] in the picture's pixels")
         if key in (*TEXTS, *others) and not isinstance(value, str):
             raise UserError(f"{where}: the {key} of {name!r} is no text, expected {EXPECTED}")
-        if key not in (*TEXTS, *others, "click"):
+        if count and key == count and not (isinstance(value, int) and value > 0):
+            raise UserError(f"{where}: the {key} of {name!r} are no number above 0")
+        if key not in (*TEXTS, *others, "click", count):
             raise UserError(f"{where}: the record of {name!r} has {key!r}, expected {EXPECTED}")
 
 

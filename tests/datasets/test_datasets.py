@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from mti.datasets import Photographs, Pocket
+from mti.datasets import Folder, Photographs, Pocket
 from mti.images import printable, read_picture
 from mti.pocket import world
 from mti.types import UserError
@@ -310,6 +310,30 @@ def test_a_photograph_is_downloaded_once(url, tmp_path):
         assert concept.pictures[0].read_bytes() == JPEG
     assert Server.asked == ["/berry_bowl/00.jpg"]
     assert [path.name for path in (tmp_path / "cache/berry_bowl").iterdir()] == ["00.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files"), [(1, ["00"]), (2, ["00", "01"]), (9, ["00", "01", "02"]), (None, ["00", "01", "02"])]
+)
+def test_of_a_subject_with_several_pictures_so_many_are_downloaded(url, tmp_path, wanted, files):
+    records = {"cup": {"file": "berry_bowl/00.jpg", "pictures": 3, "sha256": SHA256}}
+    photos = Photographs(records, url, str(tmp_path), pictures=wanted)
+    assert not photos.is_local("cup")
+    assert photos.concept("cup").pictures == tuple(tmp_path / "berry_bowl" / f"{name}.jpg" for name in files)
+    assert photos.is_local("cup")
+
+
+def test_pictures_without_a_number_cannot_be_counted(url, tmp_path):
+    photos = Photographs({"cup": {"file": "cup.jpg", "pictures": 2}}, url, str(tmp_path), pictures=2)
+    with pytest.raises(UserError, match=r"cup\.jpg has no number"):
+        photos.concept("cup")
+
+
+def test_a_folder_gives_the_first_pictures_of_each_concept(tmp_path):
+    for index in range(3):
+        picture_at(tmp_path / "mug" / f"{index}.png")
+    assert [path.stem for path in Folder(str(tmp_path), pictures=2).concept("mug").pictures] == ["0", "1"]
+    assert len(Folder(str(tmp_path)).concept("mug").pictures) == 3
 
 
 @pytest.mark.parametrize(
