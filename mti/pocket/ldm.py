@@ -39,6 +39,7 @@ CAPTIONS_EACH = 4
 NOISES_EACH = 2  # (t, ε) pairs for each picture of a batch, which share the encoded caption
 EMPTY_SHARE = 0.1
 MIN_SNR_GAMMA = 5.0
+LARGEST = "15MB"  # of a file of weights
 
 
 def caption_ids(tokenizer: CLIPTokenizer, drawings: Drawings, work: Path) -> Int[Tensor, "pictures captions context"]:
@@ -172,6 +173,7 @@ def write(model: Any, vae: Any, tokenizer: CLIPTokenizer, folder: Path) -> None:
         "safety_checker": None,
         "feature_extractor": None,
     }
-    StableDiffusionPipeline(**parts, requires_safety_checker=False).to(dtype=torch.float16).save_pretrained(folder)
+    pipeline = StableDiffusionPipeline(**parts, requires_safety_checker=False).to(dtype=torch.float16)
+    pipeline.save_pretrained(folder, max_shard_size=LARGEST)
     for name in ("vae", "unet"):
         forget_origin(folder / name)
