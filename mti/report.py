@@ -106,7 +106,8 @@ def _said(found: Mapping[str, Any]) -> Iterator[str]:
     times = reached(found)
     for base in dict.fromkeys(base for base, _ in times):
         yield f"steps to {base}'s loss after {found['steps']:,} (95 % interval):"
-        for label, one in ((label, one) for (other, label), one in times.items() if other == base):
+        for label in (label for other, label in times if other == base):
+            one = times[base, label]
             between = "" if one["low"] is None else f"  ({step_text(one['low'])} to {step_text(one['high'])})"
             seconds = "" if one["seconds"] is None else f"  {number(one['seconds'], 3)} s"
             yield f"  {label:10} {step_text(one['mean'])}{between}{seconds}"

@@ -19,7 +19,6 @@ class UpdateTimer(pl.Callback):
     """
 
     def __init__(self, runs: int) -> None:
-        self.runs = runs
         self._active: list[int] = []
         self._shares = [0.0] * runs  # seconds, of all updates
         self._updates = [0] * runs

@@ -62,7 +62,11 @@ class Collection:
     @property
     def chosen(self) -> Iterator[Run]:
         """The runs that averages are over."""
-        return (self.finished[label][cell] for label in self.compared for cell in self.cells)
+        return (run for label in self.compared for run in self.runs_of(label))
+
+    def runs_of(self, label: str) -> list[Run]:
+        """Those of one compared series, a run for each of the cells."""
+        return [self.finished[label][cell] for cell in self.cells]
 
     @cached_property
     def pictures(self) -> list[str]:
@@ -72,8 +76,7 @@ class Collection:
     @cached_property
     def baselines(self) -> dict[str, str]:
         """What each compared series is compared with: star of its experiment and settings, or else the first series."""
-        own = [one for one in self.series if one.label in self.finished]
-        stars = {(one.experiment, one.settings): one.label for one in own if one.init == "star"}
+        own, stars = self._own, self._started_as("star")
         first = stars.get((own[0].experiment, own[0].settings), own[0].label)
         found = {}
         for one in own:
@@ -84,10 +87,18 @@ class Collection:
     @cached_property
     def multistars(self) -> dict[str, str]:
         """Of each other compared series the multistar of its experiment and settings, where that is compared."""
-        own = [one for one in self.series if one.label in self.finished]
-        multistars = {(one.experiment, one.settings): one.label for one in own if one.init == "multistar"}
-        found = {one.label: multistars.get((one.experiment, one.settings)) for one in own}
+        multistars = self._started_as("multistar")
+        found = {one.label: multistars.get((one.experiment, one.settings)) for one in self._own}
         return {label: level for label, level in found.items() if level and level != label}
+
+    @property
+    def _own(self) -> list[Series]:
+        """The series with finished runs."""
+        return [one for one in self.series if one.label in self.finished]
+
+    def _started_as(self, init: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], str]:
+        """The compared series of an initializer, by experiment and settings."""
+        return {(one.experiment, one.settings): one.label for one in self._own if one.init == init}
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -107,8 +118,7 @@ class Collection:
 
     def measured(self, metric: str, labels: Sequence[str] | None = None) -> Measured | None:
         """A value in all compared cells, at the steps where all of them have it; None if there are none."""
-        chosen = {name: [self.finished[name][cell] for cell in self.cells] for name in labels or self.compared}
-        curves = {name: [run.curves.get(metric) for run in runs] for name, runs in chosen.items()}
+        curves = {name: [run.curves.get(metric) for run in self.runs_of(name)] for name in labels or self.compared}
         known = {name: [curve for curve in own if curve] for name, own in curves.items()}
         if known != curves:
             return None

@@ -14,7 +14,6 @@ from mti.reporting.metrics import describe
 from mti.reporting.pace import paces, seconds_to
 from mti.reporting.provenance import commands, dates, provenance, warnings
 from mti.reporting.reading import plain
-from mti.reporting.runs import Run
 from mti.reporting.statistics import (
     FEWEST,
     LEVEL,
@@ -56,7 +55,7 @@ def results(collection: Collection) -> dict[str, Any]:
         "metrics": {name: _metric(name, one, collection) for name, one in measured.items() if one},
         "steps_to_baseline": _times(loss, base, collection),
         "steps_to_multistar": _times(loss, collection.multistars, collection),
-        "pace": {label: paces(_runs(label, collection)) for label in collection.compared},
+        "pace": {label: paces(collection.runs_of(label)) for label in collection.compared},
         "editability": _editability(collection),
         "calibration": collection.calibration,
         "texts": texts,
@@ -75,7 +74,7 @@ def _times(loss: Measured | None, levels: Mapping[str, str], collection: Collect
         return found
     for label, base in levels.items():
         when = steps_to(loss, label, base)
-        seconds = seconds_to(float(when.mean), _runs(label, collection))
+        seconds = seconds_to(float(when.mean), collection.runs_of(label))
         found[label] = {"baseline": base, **_record(when), "seconds": rounded(seconds)}
     return found
 
@@ -84,11 +83,6 @@ def _editability(collection: Collection) -> dict[str, Any] | None:
     """Which metrics the figure of fidelity against editability shows, and at which steps; None without one."""
     found = tradeoff(collection)
     return found and {**dict(zip(("editability", "fidelity"), found.names, strict=True)), "steps": found.steps}
-
-
-def _runs(label: str, collection: Collection) -> list[Run]:
-    """The runs of a series that averages are over."""
-    return [collection.finished[label][cell] for cell in collection.cells]
 
 
 def _metric(name: str, measured: Measured, collection: Collection) -> dict[str, Any]:

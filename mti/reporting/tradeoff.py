@@ -55,10 +55,11 @@ class Tradeoff(NamedTuple):
 
 def tradeoff(collection: Collection) -> Tradeoff | None:
     """The first pair of metrics, in the order of `ORDER`, of which two steps have both; None without one."""
-    measured = {name: one for name in collection.metrics if (one := collection.measured(name))}
-    about = {name: describe(name, collection.chosen) for name in measured if name.startswith("eval/")}
+    about = {name: describe(name, collection.chosen) for name in collection.metrics if name.startswith("eval/")}
     for pair in product(_ranked("editability", about), _ranked("fidelity", about)):
-        first, second = (measured[name] for name in pair)
+        first, second = (collection.measured(name) for name in pair)
+        if first is None or second is None:
+            continue
         steps = np.intersect1d(first.steps, second.steps)
         if len(steps) >= FEWEST_STEPS:
             return Tradeoff(pair, (about[pair[0]], about[pair[1]]), (_at(steps, first), _at(steps, second)))
