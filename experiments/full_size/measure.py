@@ -21,11 +21,12 @@ from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBe
 from transformers import BertTokenizer
 
 import mti.models
+from mti.evaluation import draw_pictures, ids_of
 from mti.inversion import Run, TextualInversion
+from mti.models.precision import Precision
 from mti.models.pretrained import PretrainedModel
 from mti.optimizers.adamw import AdamW
-from mti.sampling import sample
-from mti.schema import Training
+from mti.schema import Evaluation, Training
 from mti.types import Posterior
 from mti.weights import weights_path
 
@@ -88,7 +89,7 @@ def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def measure(folder: Path, side: int, precision: str) -> dict[str, float]:
+def measure(folder: Path, side: int, precision: Precision) -> dict[str, float]:
     """Load, train one step of one sample, and draw one picture."""
     found = {}
     began = time.perf_counter()
@@ -98,7 +99,7 @@ def measure(folder: Path, side: int, precision: str) -> dict[str, float]:
         found[f"{what}, s"], found[f"{what}, GiB"] = time.perf_counter() - began, memory()
         began = time.perf_counter()
 
-    model: Any = PretrainedModel(str(folder), precision=precision, resolution=side).load().to(torch.device("cpu"))  # type: ignore[arg-type]
+    model: Any = PretrainedModel(str(folder), precision=precision, resolution=side).load().to(torch.device("cpu"))
     done("load")
     posterior = Posterior(*(part.cpu() for part in model.encode_picture(torch.zeros(1, 3, side, side))))
     done("encode")
@@ -106,12 +107,9 @@ def measure(folder: Path, side: int, precision: str) -> dict[str, float]:
     module = TextualInversion(model, [run])
     module.training_step(0).backward()
     done("training step")
-    ids = torch.tensor([model.with_special_tokens(model.token_ids("a photo"))])
-    nothing, rows = torch.tensor([model.with_special_tokens([])]), model.embedding[:0].float()
-    with torch.no_grad():
-        text, empty = model.encode_text(ids, rows), model.encode_text(nothing, rows)
-        noise = torch.randn(1, *model.latent_shape, generator=torch.Generator().manual_seed(0))
-        picture = model.decode(sample(model, text, empty, noise, STEPS))
+    noise = torch.randn(1, *model.latent_shape, generator=torch.Generator().manual_seed(0))
+    ids, rows = ids_of(model, ["a photo"], [], 1), model.embedding[:0].float()
+    picture = draw_pictures(model, noise, ids, rows, Evaluation(num_inference_steps=STEPS))
     done("picture")
     assert picture.shape == (1, 3, side, side)
     return found
