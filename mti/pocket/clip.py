@@ -33,7 +33,7 @@ from mti.pocket.tokenizer import BEGIN, CONTEXT, END, encoded, make_tokenizer
 from mti.pocket.world import Scene
 from mti.templates import OBJECT
 
-STEPS = 5_000
+STEPS = 4_000
 BATCH = 128
 WIDTH = 192
 NOISE = 0.1  # of a picture in [-1, 1]: so that generated pictures are seen as drawn ones are

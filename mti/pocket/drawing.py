@@ -238,6 +238,20 @@ def _speckle(rng: np.random.Generator, size: int, grain: int | tuple[int, int]) 
     return (np.asarray(smooth, np.float32) / 127.5 - 1)[..., None]
 
 
+def sticker_area(scene: Scene, size: int) -> Bool[np.ndarray, "size size"]:
+    """Where the stickers of a drawn scene are, as discs; no drawing is needed for it."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size
+    area, turn = np.zeros((size, size), dtype=bool), np.deg2rad(scene.angle)
+    wide, high = scene.scale * scene.stretch**0.5, scene.scale / scene.stretch**0.5
+    for spot, (right, down) in zip(
+        scene.thing.spots, places(scene.thing.kind, list(scene.thing.spots), []), strict=True
+    ):
+        right, down = (0.5 - right if scene.mirror else right - 0.5), down - 0.5
+        right, down = right * np.cos(turn) + down * np.sin(turn), down * np.cos(turn) - right * np.sin(turn)
+        area |= np.hypot(x - scene.x - right * wide, y - scene.y - down * high) < spot.size * scene.scale / 2
+    return area
+
+
 def draw(scene: Scene, size: int = 64) -> tuple[Image.Image, Bool[np.ndarray, "size size"]]:
     """The scene's picture (RGB, `size` by `size`), with a soft shadow, and the mask of its thing, stickers included."""
     thing = thing_picture(scene.thing)

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mti.pocket import clip, language
-from mti.pocket.drawings import SIZE, Drawings
+from mti.pocket.drawing import sticker_area
+from mti.pocket.drawings import SIZE, Drawings, scene
 from mti.pocket.stage import (
     DEVICE,
     QUICK_ATTENTION,
@@ -33,12 +34,15 @@ from mti.pocket.stage import (
 from mti.pocket.tokenizer import BEGIN, CONTEXT, END, encoded
 from mti.templates import OBJECT
 
-STEPS = 20_000
+STEPS = 16_000
 BATCH = 64
+LATENT_SIZE = SIZE // 4
 CAPTIONS_EACH = 4
 NOISES_EACH = 2  # (t, ε) pairs for each picture of a batch, which share the encoded caption
 EMPTY_SHARE = 0.1
 MIN_SNR_GAMMA = 5.0
+STICKERS_FROM = 8_000  # first the whole is learned, then what is small counts more
+STICKER_WEIGHT = 6.0
 LARGEST = "15MB"  # of a file of weights
 
 
@@ -68,6 +72,15 @@ def latents(vae: Any, drawings: Drawings, work: Path) -> Float[Tensor, "pictures
     return torch.from_numpy(np.load(path))
 
 
+def sticker_areas(drawings: Drawings, work: Path) -> Bool[Tensor, "pictures 16 16"]:
+    """Where the stickers of every training picture are in its latents, kept on disk."""
+    path = work / "stickers.npy"
+    if not path.exists():
+        areas = [sticker_area(scene(drawings.split, index), LATENT_SIZE) for index in range(len(drawings))]
+        np.save(path, np.stack(areas))
+    return torch.from_numpy(np.load(path))
+
+
 class Denoiser(nn.Module):
     """The two parts that are trained: a text encoder and a U-Net."""
 
@@ -85,7 +98,7 @@ class Denoiser(nn.Module):
 def build(text_encoder: CLIPTextModel) -> Denoiser:
     """The untrained U-Net, and the text encoder that has learned from pictures and captions."""
     unet = UNet2DConditionModel(
-        sample_size=SIZE // 4,
+        sample_size=LATENT_SIZE,
         in_channels=8,
         out_channels=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -112,13 +125,16 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def denoising_loss(model: Any, clean: Tensor, ids: Tensor, alphas: Tensor, draws: torch.Generator) -> Losses:
+def denoising_loss(
+    model: Any, clean: Tensor, ids: Tensor, weights: Tensor, alphas: Tensor, draws: torch.Generator
+) -> Losses:
     """The error of the predicted noise, min-SNR weighted (Hang et al. 2023, arXiv:2303.09556).
 
     Args:
         model: predicts the noise from noisy latents, timesteps and token ids.
         clean: scaled latents, [pictures, channels, height, width]; each gets `NOISES_EACH` noises.
         ids: a caption for each, [pictures, context].
+        weights: of the errors at each place, [pictures, height, width].
         alphas: the schedule's cumulative products, [timesteps].
         draws: gives timesteps and noise.
     """
@@ -127,9 +143,10 @@ def denoising_loss(model: Any, clean: Tensor, ids: Tensor, alphas: Tensor, draws
     noise = torch.randn(clean.shape, generator=draws).to(DEVICE)
     alpha = alphas[timesteps].view(-1, 1, 1, 1)
     noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-    error = (model(noisy, timesteps, ids.to(DEVICE)).float() - noise).pow(2).mean((1, 2, 3))
+    error = (model(noisy, timesteps, ids.to(DEVICE)).float() - noise).pow(2).mean(1)
+    weighed = (error * weights.repeat_interleave(NOISES_EACH, 0).to(DEVICE)).mean((1, 2))
     snr = (alpha / (1 - alpha)).flatten()
-    return {"loss": (error * snr.clamp(max=MIN_SNR_GAMMA) / snr).mean(), "mse": error.mean()}
+    return {"loss": (weighed * snr.clamp(max=MIN_SNR_GAMMA) / snr).mean(), "mse": error.mean()}
 
 
 def run(options: Options) -> None:
@@ -140,6 +157,7 @@ def run(options: Options) -> None:
     vae.eval().to(DEVICE)
     train = Drawings("train", options.work)
     captions, clean = caption_ids(tokenizer, train, options.work), latents(vae, train, options.work)
+    stickers = sticker_areas(train, options.work)
     alphas = scheduler().alphas_cumprod.to(DEVICE)
     vocabulary = tokenizer.get_vocab()
     empty = torch.tensor([vocabulary[BEGIN]] + [vocabulary[END]] * (CONTEXT - 1))
@@ -149,14 +167,17 @@ def run(options: Options) -> None:
         chosen = torch.randint(len(clean), (BATCH // NOISES_EACH,), generator=draws)
         ids = captions[chosen, torch.randint(CAPTIONS_EACH, chosen.shape, generator=draws)].long()
         ids[torch.rand(chosen.shape, generator=draws) < EMPTY_SHARE] = empty
-        return denoising_loss(model, clean[chosen], ids, alphas, draws)
+        weights = torch.ones(len(chosen), LATENT_SIZE, LATENT_SIZE)
+        if step >= STICKERS_FROM:
+            weights[stickers[chosen]] = STICKER_WEIGHT
+        return denoising_loss(model, clean[chosen], ids, weights, alphas, draws)
 
     torch.manual_seed(0)
     text_encoder = CLIPTextModel(spoken.config.text_config)
     text_encoder.load_state_dict(spoken.text_model.state_dict(), strict=False)
     model = build(text_encoder)
     model.unet.compile()
-    how: dict[str, Any] = {"weight_decay": 0.001, "ema_decay": 0.9995, "decay_share": 0.6}
+    how: dict[str, Any] = {"weight_decay": 0.001, "ema_decay": 0.9995, "decay_share": 0.5}
     stage = Stage("ldm", model, loss, options.steps, 8e-4, options.work, **how)
     write(stage.run(), vae, tokenizer, folder)
     keep_numbers(stage, folder, {"pictures_seen": max(stage.trained(), options.steps) * BATCH}, every=20)

@@ -35,6 +35,19 @@ def test_stickers_are_seen_where_there_is_room_and_belong_to_the_mask():
     assert len(set(drawing.places("apple", list(spots), []))) == 2
 
 
+def test_the_area_of_stickers_is_told_without_drawing():
+    found = []
+    for index in range(60):
+        scene = scene_at(1, index)
+        bare = replace(scene, thing=replace(scene.thing, sticker=None, number=0, spots=()))
+        with_stickers, without = (np.asarray(draw(one)[0], np.float32) for one in (scene, bare))
+        changed, area = np.abs(with_stickers - without).max(-1) > 60, drawing.sticker_area(scene, 64)
+        assert area.any() == bool(scene.thing.number)
+        if scene.thing.number:
+            found.append((changed & area).sum() / (changed | area).sum())
+    assert np.mean(found) > 0.5
+
+
 @pytest.mark.parametrize("pattern", ["stripes", "dots", "checks"])
 def test_a_pattern_covers_a_part_of_the_thing(pattern):
     thing = replace(APPLE.thing, pattern=pattern, pattern_color="purple")

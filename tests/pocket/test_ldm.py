@@ -16,13 +16,32 @@ def test_the_loss_is_the_weighted_error_of_the_noise():
         alpha = ALPHAS[timesteps].view(-1, 1, 1, 1)
         return (noisy - alpha.sqrt() * clean.repeat_interleave(ldm.NOISES_EACH, 0)) / (1 - alpha).sqrt()
 
-    right = ldm.denoising_loss(knows, clean, ids, ALPHAS, generator(0))
+    def loss(model, weights):
+        return ldm.denoising_loss(model, clean, ids, weights, ALPHAS, generator(0))
+
+    def silent(noisy, timesteps, ids):
+        return torch.zeros_like(noisy)
+
+    even = torch.ones(8, 16, 16)
+    right = loss(knows, even)
     assert right["loss"].item() == pytest.approx(0, abs=1e-4)
-    nothing = ldm.denoising_loss(
-        lambda noisy, timesteps, ids: torch.zeros_like(noisy), clean, ids, ALPHAS, generator(0)
-    )
+    nothing = loss(silent, even)
     assert nothing["mse"].item() == pytest.approx(1, abs=0.05)
     assert nothing["loss"] < nothing["mse"]  # hardly noisy latents count less
+    above = torch.cat([even[:, :8], 0 * even[:, 8:]], 1)
+    below = 2 * (even - above)
+    heavier = loss(silent, above + below)
+    assert heavier["loss"] == pytest.approx((loss(silent, above)["loss"] + loss(silent, below)["loss"]).item())
+    assert heavier["mse"] == nothing["mse"]
+
+
+def test_stickers_are_found_in_the_latents(drawn, tmp_path):
+    train = Drawings("train", drawn)
+    areas = ldm.sticker_areas(train, tmp_path)
+    assert areas.shape == (200, 16, 16)
+    with_stickers = train.label("sticker", slice(0, 200)) > 0
+    assert torch.equal(areas.any((1, 2)), with_stickers)
+    assert torch.equal(ldm.sticker_areas(train, tmp_path), areas)
 
 
 def test_captions_are_kept_and_fit(drawn, tokenizer, tmp_path):
