@@ -9,7 +9,7 @@ from test_stopping import killed
 
 import mti.race
 from mti.checks import checked
-from mti.initializers.ranked import Ranked
+from mti.initializers.ranked import Ranked, under
 from mti.outputs import RunFolder
 from mti.parts import Parts
 from mti.plan import faults_of, placed
@@ -49,6 +49,24 @@ def test_candidates_are_distinct_and_the_likeliest_come_first():
     assert found.text == "a red cup"
     assert [one.source for one in found.candidates][:4] == ["captioner", "classifier", "recorded", "captioner"]
     assert [one.text for one in ranked(candidates=2)(concept(), str.split).candidates] == ["a red cup", "cup"]
+
+
+def test_the_label_of_the_classifier_comes_with_the_words_of_the_caption():
+    captioner = Fixed("captioner", "a red kettle with two gold leaves on it")
+    found = Ranked(captioner, Fixed("classifier", "teapot"), 8, [1])(concept(), str.split)
+    assert [one.text for one in found.candidates][2] == "a red teapot with two gold leaves on it"
+
+
+@pytest.mark.parametrize(
+    ("caption", "label", "text"),
+    [
+        ("a red teapot with dots", "teapot", "a red teapot with dots"),
+        ("a small dog", "cat", "a small cat"),
+        ("mug", "coffee mug", "coffee mug"),
+    ],
+)
+def test_only_the_noun_gives_way(caption, label, text):
+    assert under(caption, label) == text
 
 
 @pytest.mark.parametrize("cuts", [[], [5, 5], [9, 3]])

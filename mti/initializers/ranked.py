@@ -11,7 +11,9 @@ from mti.types import InitialText, Perception, PreparedConcept, Tokenize, UserEr
 
 
 class Ranked:
-    """The captioner's sentences, the classifier's labels, what is recorded, and stars; distinct, the likeliest first.
+    """The captioner's sentences, the classifier's labels, one with the words of the other, what is recorded, and stars.
+
+    They are distinct, and the likeliest come first.
 
     Args:
         captioner: gives the sentences: as many as its search has beams.
@@ -45,15 +47,27 @@ class Ranked:
             for name in ("caption", "class")
             if (raw := concept.recorded.get(name))
         ]
+        both = [replace(one, text=under(one.text, label.text)) for one in captions[:1] for label in labels[:1]]
         stars = [replace(one, text=" ".join("*" * len(tokenize(one.text)))) for one in captions[:1]]
         rest = filter(None, chain.from_iterable(zip_longest(captions[1:], labels[1:])))
         distinct: dict[str, InitialText] = {}
-        for one in (*captions[:1], *labels[:1], *recorded, *stars, *rest):
+        for one in (*captions[:1], *labels[:1], *both, *recorded, *stars, *rest):
             distinct.setdefault(one.text, one)
         found = list(distinct.values())[: self.candidates]
         if not found:
             raise UserError(f"neither captioner nor classifier has words for {concept.name}: choose another init")
         return replace(found[0], candidates=found, cuts=self.cuts)
+
+
+def under(caption: str, label: str) -> str:
+    """A caption whose noun gives way to a label: "a red kettle with dots" under "teapot" is "a red teapot with dots".
+
+    The noun is the last word before "with", or of all; a caption that has the label in it stays as it is.
+    """
+    if f" {label} " in f" {caption} ":
+        return caption
+    named, mark, attributes = caption.partition(" with ")
+    return " ".join([*named.split()[:-1], label]) + mark + attributes
 
 
 def _said(model: Perception, concept: PreparedConcept) -> Iterator[InitialText]:
