@@ -42,7 +42,7 @@ NOISES_EACH = 2  # (t, ε) pairs for each picture of a batch, which share the en
 EMPTY_SHARE = 0.1
 MIN_SNR_GAMMA = 5.0
 STICKERS_FROM = 8_000  # first the whole is learned, then what is small counts more
-STICKER_WEIGHT = 6.0
+STICKER_WEIGHT = 3.0
 LARGEST = "15MB"  # of a file of weights
 
 
