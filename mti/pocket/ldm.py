@@ -34,7 +34,7 @@ from mti.pocket.stage import (
 from mti.pocket.tokenizer import BEGIN, CONTEXT, END, encoded
 from mti.templates import OBJECT
 
-STEPS = 16_000
+STEPS = 15_000
 BATCH = 64
 LATENT_SIZE = SIZE // 4
 CAPTIONS_EACH = 4
@@ -177,7 +177,7 @@ def run(options: Options) -> None:
     text_encoder.load_state_dict(spoken.text_model.state_dict(), strict=False)
     model = build(text_encoder)
     model.unet.compile()
-    how: dict[str, Any] = {"weight_decay": 0.001, "ema_decay": 0.9995, "decay_share": 0.5}
+    how: dict[str, Any] = {"weight_decay": 0.001, "ema_decay": 0.9995, "decay_share": 0.47}
     stage = Stage("ldm", model, loss, options.steps, 8e-4, options.work, **how)
     write(stage.run(), vae, tokenizer, folder)
     keep_numbers(stage, folder, {"pictures_seen": max(stage.trained(), options.steps) * BATCH}, every=20)
