@@ -29,7 +29,6 @@ LAYERS = (
         "concepts",
         "embeddings",
         "parts",
-        "exports",
         "isolation",
         "termination",
         "figures",

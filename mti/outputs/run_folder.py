@@ -31,7 +31,6 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mti.exports import load_tokens, save_tokens
 from mti.files import DamagedFile, atomic, clean, write_bytes, write_json
 from mti.outputs.checkpoints import Checkpoint, Checkpoints
 from mti.outputs.locks import locked
@@ -46,6 +45,7 @@ from mti.outputs.pictures import (
     save_prompted,
 )
 from mti.outputs.plain_data import LEVELS, TEXT, read_shaped, read_yaml
+from mti.outputs.tokens_file import load_tokens, save_tokens
 from mti.types import InitialText
 
 INPUT_SIZE = 512  # pixels
@@ -257,7 +257,7 @@ class RunFolder:
     def write_tokens(
         self, embeddings: Float[Tensor, "num_vectors width"], placeholder: str, step: int | None = None
     ) -> Path:
-        """Keep the learned embeddings, after so many updates or at the end, in the form of `mti.exports`; the file."""
+        """Keep the learned embeddings, after so many updates or at the end; the file, see `mti.outputs.tokens_file`."""
         path = self.path / self.tokens_name(step)
         save_tokens(path, embeddings, placeholder)
         return path

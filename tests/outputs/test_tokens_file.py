@@ -7,8 +7,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 
-from mti.exports import load_tokens, save_tokens
 from mti.models.sd import StableDiffusion
+from mti.outputs.tokens_file import load_tokens, save_tokens
 from mti.sampling import sample
 from mti.types import UserError
 

@@ -1,4 +1,4 @@
-"""Learned tokens in the formats that other tools read."""
+"""The file of learned tokens that a run folder keeps: one form of many, see `mti.embeddings`."""
 
 from __future__ import annotations
 
