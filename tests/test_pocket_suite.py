@@ -78,7 +78,6 @@ def test_a_click_on_the_teapot(tmp_path):
     assert folder.finished
     initial, tokens = folder.read_text()
     assert "teapot" in initial.text
-    assert "background" in initial.raw
     assert "background" not in initial.text
     assert len(tokens) == len(initial.text.split())
     assert initial.details["click"]["inside"] == [[120, 140]]
