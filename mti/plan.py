@@ -121,11 +121,16 @@ def _faults(config: RunConfig, parts: Parts) -> Iterator[str]:
     for name, metric in metrics.items():
         for fault in _refusal(getattr(metric, "check", lambda: None)):
             yield f"metrics: {name}: {fault}"
-        if getattr(metric, "prompt_set", "") == "personalization" and not config.personalizes:
+        if not has_pictures(metric, config) and getattr(metric, "required", True):
             yield (
                 f"metrics: {name} measures pictures of personalization.prompts, and none are drawn: "
                 "say after how many updates, such as personalization.steps=[100]"
             )
+
+
+def has_pictures(metric: object, config: RunConfig) -> bool:
+    """Whether the pictures that a metric measures are drawn."""
+    return config.personalizes or getattr(metric, "prompt_set", "reconstruction") != "personalization"
 
 
 def _check_concept(config: RunConfig, parts: Parts) -> None:

@@ -23,7 +23,7 @@ from mti.inversion import Run
 from mti.isolation import isolated
 from mti.parts import Parts
 from mti.phases import phase
-from mti.plan import PlannedRun
+from mti.plan import PlannedRun, has_pictures
 from mti.race import race
 from mti.schema import Training
 from mti.starts import Start, starts_of
@@ -208,8 +208,9 @@ def loss_weights(
 
 
 def metrics_of(planned: PlannedRun, parts: Parts) -> dict[str, Metric]:
-    """The metrics of a run, by the names of their choices."""
-    return {name: parts.build(node) for name, node in planned.config.metrics.items()}
+    """The metrics of a run that have pictures to measure, by the names of their choices."""
+    every = {name: parts.build(node) for name, node in planned.config.metrics.items()}
+    return {name: metric for name, metric in every.items() if has_pictures(metric, planned.config)}
 
 
 def _fail(found: tuple[PlannedRun, Described], reason: str) -> None:

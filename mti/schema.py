@@ -66,8 +66,8 @@ class Evaluation:
     negative_prompt: str = ""
     samples: Count = 60
     pictures: Annotated[int, AtLeast(0)] = 12
-    sampler: Literal["ddim", "dpm++"] = "ddim"
-    num_inference_steps: Count = 25
+    sampler: Literal["ddim", "dpm++"] = "dpm++"
+    num_inference_steps: Count = 12
     guidance_scale: Annotated[float, AtLeast(0)] = 4.0
     batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 192
     choice: Choice = field(default_factory=Choice)

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sweeping import configured
 
 from mti.concepts.clicks import Clicks
 from mti.images import read_picture, to_tensor
 from mti.outputs import RunFolder
 from mti.parts import Parts
-from mti.pocket import train_segmenter, world
+from mti.pocket import drawing, segmenter
+from mti.pocket.drawings import SIZE, scene
 from mti.weights import WEIGHTS
 
 ROOT = Path(__file__).parent.parent
 build = Parts().build
-CLICK, BOX = train_segmenter.Form(1, 0, False, 1), train_segmenter.Form(0, 0, True, 1)
+CLICK, BOX = segmenter.Form(1, 0, False, 1), segmenter.Form(0, 0, True, 1)
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +52,19 @@ def test_classifier_and_captioner_know_the_concepts(config):
     assert right_caption >= 9
 
 
-@pytest.mark.skipif(not world.FONT.exists(), reason="drawing needs Debian's fonts-noto-color-emoji")
+@pytest.mark.skipif(not drawing.FONT.exists(), reason="drawing needs Debian's fonts-noto-color-emoji")
 @pytest.mark.parametrize("form", [CLICK, BOX])
 def test_the_segmenter_finds_the_clicked_thing_on_unseen_drawings(config, form):
     segment, generator = build(config.segmenter), torch.Generator().manual_seed(1)
     scores = []
     for index in range(2000, 2060):
-        picture, things = train_segmenter.drawing("test", index, pair=False)
-        mask = torch.from_numpy(things == 1)[None]
-        asked = train_segmenter.prompts(mask, form, generator)
+        picture, thing = drawing.draw(scene("test", index), SIZE)
+        mask = torch.from_numpy(thing)[None]
+        asked = segmenter.prompts(mask, form, generator)
         points = () if asked.points is None else tuple((x, y) for x, y in asked.points[0].tolist())
         box = None if asked.boxes is None else tuple(asked.boxes[0].tolist())
-        found = segment(Image.fromarray(picture), Clicks(points, (), box))
-        scores.append(train_segmenter.iou(torch.from_numpy(found.mask.copy()), mask[0]).item())
+        found = segment(picture, Clicks(points, (), box))
+        scores.append(segmenter.iou(torch.from_numpy(found.mask.copy()), mask[0]).item())
     assert np.mean(scores) >= 0.85
 
 
@@ -78,7 +78,6 @@ def test_a_click_on_the_teapot(tmp_path):
     assert folder.finished
     initial, tokens = folder.read_text()
     assert "teapot" in initial.text
-    assert "background" in initial.raw
     assert "background" not in initial.text
     assert len(tokens) == len(initial.text.split())
     assert initial.details["click"]["inside"] == [[120, 140]]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from mti.concepts.clicks import recorded_click
 from mti.concepts.identity import concept_name
 from mti.datasets.base import DataSet
-from mti.datasets.paths import concept_at, files_in, has_picture_suffix
+from mti.datasets.paths import POCKET, concept_at, files_in, has_picture_suffix
 from mti.datasets.records import read_records, recorded_texts
 from mti.images import printable, read_picture
 from mti.ranges import AtLeast
@@ -64,7 +64,7 @@ class Folder(DataSet):
         """The paths of the concepts by name."""
         if not self.root:
             raise UserError("dataset=folder needs dataset.root=PATH: a folder of pictures, or of folders of pictures")
-        root = Path(os.path.expanduser(self.root))
+        root = self._root
         if not os.path.isdir(root):
             raise UserError(f"dataset.root={printable(self.root)}: no such folder")
         files = files_in(root)
@@ -81,9 +81,15 @@ class Folder(DataSet):
             paths[name] = path.absolute()
         return paths
 
+    @property
+    def _root(self) -> Path:
+        """The folder; of `pocket:NAME`, the one of that name that comes along."""
+        root = str(self.root)
+        return POCKET.with_name(root.removeprefix("pocket:")) if root.startswith("pocket:") else Path(root).expanduser()
+
     def _records(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
         """What `concepts.yaml` says, by the names of the concepts."""
-        file = Path(os.path.expanduser(str(self.root)), "concepts.yaml")
+        file = self._root / "concepts.yaml"
         records = {}
         for written, record in read_records(file).items():
             name = next((name for name in (written, concept_name(written)) if name in names), None)

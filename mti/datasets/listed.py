@@ -11,14 +11,12 @@ from typing import Annotated, Any
 
 from mti.concepts.clicks import recorded_click
 from mti.datasets.base import DataSet
-from mti.datasets.paths import has_picture_suffix
+from mti.datasets.paths import POCKET, has_picture_suffix
 from mti.datasets.records import check_record, recorded_texts
 from mti.downloads import fetch
 from mti.images import picture_size, read_picture
 from mti.ranges import AtLeast
 from mti.types import Concept, UserError
-
-POCKET = Path(__file__).parents[1] / "pocket" / "concepts"
 
 
 class Listed(DataSet):

@@ -9,6 +9,8 @@ from mti.concepts.identity import concept_name
 from mti.images import HEIF, HEIF_NEEDED, picture_size, printable, suffixes
 from mti.types import Concept, UserError
 
+POCKET = Path(__file__).parents[1] / "pocket" / "concepts"
+
 
 def concept_at(path: Path) -> Concept:
     """The concept of a picture file, or of a folder of pictures: those of its files that can be read as such.

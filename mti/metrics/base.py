@@ -20,6 +20,7 @@ class BaseMetric:
         name: what its values are called.
         label: what figures and tables call it; None is the name.
         parts: the networks it looks through; those with `check`, `to`, `release` or `record` are asked along with it.
+        required: of a metric of personalization prompts: that it is a mistake if none are drawn. Else it is left out.
     """
 
     measures: ClassVar[str]  # what is computed, in words
@@ -30,10 +31,11 @@ class BaseMetric:
     wants_mask: ClassVar[bool] = False
     about: ClassVar[About] = ""  # what it tells of: is it still the concept, or is the prompt followed; empty: neither
 
-    def __init__(self, name: str, label: str | None, *parts: Any) -> None:
+    def __init__(self, name: str, label: str | None, *parts: Any, required: bool = True) -> None:
         self.name = name
         self.label = label or name
         self.device = torch.device("cpu")
+        self.required = required
         self._parts = parts
         self._explained = False
 

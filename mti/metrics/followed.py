@@ -15,6 +15,7 @@ from torch import Tensor
 from mti.images import to_pil
 from mti.metrics.attributes import SLOT, Vocabulary, alternatives, mentions, with_articles
 from mti.metrics.base import BaseMetric
+from mti.metrics.individual import SameIndividual
 from mti.metrics.text_similarity import TextEmbedding
 from mti.ranges import INCIDENTAL, AtLeast
 from mti.types import Perception, UserError
@@ -29,6 +30,7 @@ ASPECTS = {
     "sticker_colour": "sticker's colour",
     "place": "place",
     "background": "background",
+    "individual": "individual kept",
 }
 
 
@@ -50,15 +52,19 @@ class Followed(BaseMetric):
 
     Three judges look at each picture: the classifier says the thing; the captioner's best caption says all aspects;
     CLIP sees an aspect where the prompt is nearer to the picture than every prompt with another value in its place.
-    An aspect is there if more than half of the judges that can tell see it: of two, both. So the metric is no better
-    than its judges; `accuracy`, the same metric's values for true drawings and their captions, is kept beside it.
+    An aspect is there if more than half of the judges that can tell see it: of two, both. Which can tell, the
+    vocabulary says: those that were right often enough on true drawings; else all are asked. With `individual`, a
+    picture counts only if it also still shows the concept's own thing. So the metric is no better than its judges;
+    `accuracy`, the same metric's values for true drawings and their captions, is kept beside it.
 
     Args:
         classifier: names the thing.
         captioner: describes the picture.
         embedding: a CLIP of that world.
-        vocabulary: what texts can say, {"aspects": `mti.metrics.attributes.Vocabulary`, "accuracy": {value: share}},
-            the latter if it was measured; or the JSON file that says it, `pocket:NAME` among the shipped weights.
+        vocabulary: what texts can say, {"aspects": `mti.metrics.attributes.Vocabulary`, "judges": {aspect: names},
+            "accuracy": {aspect: share}}, the latter two if they were measured, the names of "classifier", "captioner",
+            "clip"; or the JSON file that says it, `pocket:NAME` among the shipped weights.
+        individual: tells the concept's own thing from others of its kind; None: any of its kind will do.
         name: what the value is called; that of an aspect is `<name>/<aspect>`.
         label: what figures and tables call it.
     """
@@ -75,15 +81,19 @@ class Followed(BaseMetric):
         captioner: Perception,
         embedding: TextEmbedding,
         vocabulary: str | Mapping[str, Any],
+        individual: SameIndividual | None = None,
         name: str = "followed",
         label: str | None = "Prompt followed",
         batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 32,
+        required: Annotated[bool, INCIDENTAL] = True,
     ) -> None:
-        super().__init__(name, label, classifier, captioner, embedding)
+        networks = [classifier, captioner, embedding, *([individual] if individual else [])]
+        super().__init__(name, label, *networks, required=required)
         self.classifier = classifier
         self.captioner = captioner
         self.embedding = embedding
         self.vocabulary = vocabulary
+        self.individual = individual
         self.batch_size = batch_size
 
     def labels(self) -> dict[str, str]:
@@ -96,6 +106,8 @@ class Followed(BaseMetric):
             "classifier": self.classifier.name,
             "captioner": self.captioner.name,
             "clip": self.embedding.record(),
+            **(self.individual.record() if self.individual else {}),
+            "judges": self._world.get("judges"),
             "accuracy": self._world.get("accuracy"),
         }
 
@@ -114,11 +126,13 @@ class Followed(BaseMetric):
         own = self._thing(reference[0])
         asked = {prompt: self._asked(prompt, own) for prompt in dict.fromkeys(prompts)}
         vectors = torch.cat([self.embedding.pictures(part) for part in generated.split(self.batch_size)])
+        kept = self.individual.there(generated, reference, own) if self.individual and own else None
+        same = [{"individual": one} for one in kept.tolist()] if kept is not None else [{}] * len(generated)
         seen: dict[str, list[bool]] = defaultdict(list)
-        for picture, vector, prompt in zip(generated, vectors, prompts, strict=True):
+        for picture, vector, prompt, individual in zip(generated, vectors, prompts, same, strict=True):
             if not asked[prompt]:
                 continue
-            there = self._there(picture, vector, asked[prompt])
+            there = self._there(picture, vector, asked[prompt]) | individual
             seen[self.name].append(all(there.values()))
             for aspect, yes in there.items():
                 seen[f"{self.name}/{aspect}"].append(yes)
@@ -139,16 +153,17 @@ class Followed(BaseMetric):
         return asked
 
     def _there(self, picture: Tensor, vector: Tensor, asked: Mapping[str, Asked]) -> dict[str, bool]:
-        """Of each aspect, whether more than half of the judges see it in a picture, whose CLIP vector is given."""
+        """Of each aspect, whether more than half of its judges see it in a picture, whose CLIP vector is given."""
         described = mentions(self.captioner(to_pil(picture))[0].text, self._aspects)
         there = {}
         for aspect, (value, values, texts) in asked.items():
-            votes = [
-                aspect in described and described[aspect].value == value,
-                values[int((texts @ vector).argmax())] == value,
-            ]
+            sees = {
+                "captioner": aspect in described and described[aspect].value == value,
+                "clip": values[int((texts @ vector).argmax())] == value,
+            }
             if aspect == "thing":
-                votes.append(self._thing(picture) == value)
+                sees["classifier"] = self._thing(picture) == value
+            votes = [sees[judge] for judge in self._world.get("judges", {}).get(aspect, sees)]
             there[aspect] = 2 * sum(votes) > len(votes)
         return there
 

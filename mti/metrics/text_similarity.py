@@ -42,8 +42,9 @@ class TextSimilarity(BaseMetric):
         name: str,
         label: str | None = None,
         batch_size: Annotated[int, AtLeast(1), INCIDENTAL] = 32,
+        required: Annotated[bool, INCIDENTAL] = True,
     ) -> None:
-        super().__init__(name, label, embedding)
+        super().__init__(name, label, embedding, required=required)
         self.embedding = embedding
         self.batch_size = batch_size
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mti.pocket import drawings
+from mti.pocket.drawings import Drawings
 from mti.pocket.stage import to_model
 
 LEAST_SHIFT, MOST_SHIFT = 2, 4  # pixels
@@ -27,17 +26,17 @@ class Ranked(NamedTuple):
     other: Tensor  # a drawing of another kind
 
 
-def ranked(split: str, count: int, work: Path, pool: int = 4_000) -> Ranked:
-    """The first drawings of a split, each with its own random company from the first `pool`."""
-    pictures = drawings.pictures(split, work)
-    kinds = np.array([drawings.scene(split, index).kind for index in range(pool)])
+def ranked(split: Drawings, count: int, pool: int = 8_000) -> Ranked:
+    """The first drawings of different individuals, each with its own random company from the first `pool`."""
+    kinds = split.label("kind", slice(pool)).numpy()
     rng, everyone = np.random.default_rng(0), np.arange(pool)
-    same = [rng.choice(everyone[(kinds == kinds[i]) & (everyone != i)]) for i in range(count)]
-    other = [rng.choice(everyone[kinds != kinds[i]]) for i in range(count)]
-    own, individual, stranger = (
-        to_model(torch.from_numpy(pictures[chosen])).cpu() for chosen in (np.arange(count), same, other)
+    own = 2 * np.arange(count)
+    same = [rng.choice(everyone[(kinds == kinds[i]) & (everyone // 2 != i // 2)]) for i in own]
+    other = [rng.choice(everyone[kinds != kinds[i]]) for i in own]
+    pictures, individual, stranger = (
+        to_model(split.pictures(torch.from_numpy(np.asarray(chosen)))).cpu() for chosen in (own, same, other)
     )
-    return Ranked(own, shifted(own, torch.Generator().manual_seed(0)), individual, stranger)
+    return Ranked(pictures, shifted(pictures, torch.Generator().manual_seed(0)), individual, stranger)
 
 
 def shifted(pictures: Tensor, generator: torch.Generator) -> Tensor:

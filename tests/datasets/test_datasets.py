@@ -5,7 +5,6 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -13,7 +12,7 @@ from PIL import Image
 
 from mti.datasets import Folder, Photographs, Pocket
 from mti.images import printable, read_picture
-from mti.pocket import world
+from mti.pocket import held_out, language, world
 from mti.types import UserError
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
@@ -38,7 +37,7 @@ def picture_at(path, color="red"):
 
 def test_the_pocket_has_the_papers_twelve():
     pocket = data_set("pocket")
-    assert pocket.names() == PAPERS_TWELVE == list(world.CONCEPT_SCENES)
+    assert pocket.names() == PAPERS_TWELVE == list(held_out.CONCEPTS)
     for name in pocket.names():
         pocket.check(name)
         concept = pocket.concept(name)
@@ -48,10 +47,21 @@ def test_the_pocket_has_the_papers_twelve():
 
 @pytest.mark.parametrize("name", PAPERS_TWELVE)
 def test_the_pockets_records_are_in_the_worlds_language(name):
-    scene = world.CONCEPT_SCENES[name]
+    thing = held_out.CONCEPTS[name].thing
     recorded = data_set("pocket").concept(name).recorded
-    assert recorded["class"] == world.KINDS[scene.kind][1][0]
-    assert recorded["caption"] in {world.caption(scene, np.random.default_rng(seed)) for seed in range(200)}
+    names = world.KINDS[thing.kind][1]
+    assert recorded["class"] == names[0]
+    assert recorded["caption"] in {language.thing_caption(thing, name) for name in names}
+
+
+def test_each_of_the_individuals_has_several_pictures_and_a_record():
+    individuals = data_set("pocket_individuals")
+    assert individuals.names() == sorted(held_out.individuals())
+    for name, scenes in held_out.individuals().items():
+        concept = individuals.concept(name)
+        assert len(concept.pictures) == len(scenes) == held_out.POSES
+        assert concept.recorded["class"] == world.KINDS[scenes[0].thing.kind][1][0]
+        assert concept.click
 
 
 def test_the_wrong_caption_is_the_next_concepts_and_needs_no_download(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mti.metrics.followed import Followed
+from mti.metrics.individual import SameIndividual
 from mti.types import Guess, UserError
 
 WORLD = {
@@ -111,6 +112,36 @@ def test_prompts_that_ask_for_nothing_known_are_not_counted(prompt):
 def test_batches_change_nothing():
     generated, prompts = drawn(*SCENES), ["a red {}", "{} on the beach", "a cup with {} on it"]
     assert followed(batch_size=1)(generated, CONCEPT, prompts) == followed()(generated, CONCEPT, prompts)
+
+
+def test_only_the_judges_that_can_tell_are_asked():
+    judges = {"captioner": Judge(teapot="cup", beach="sea")}
+    able = {**WORLD, "judges": {"place": ["clip"], "thing": ["classifier", "captioner", "clip"]}}
+    prompts = ["{} on the beach"]
+    assert followed(**judges)(drawn(SCENES[0]), CONCEPT, prompts)["followed/place"] == 0
+    assert followed(**judges, world=able)(drawn(SCENES[0]), CONCEPT, prompts)["followed/place"] == 1
+
+
+class Same(SameIndividual):
+    """Knows which pictures are of the individual."""
+
+    def __init__(self, *answers):
+        self.answers = answers
+
+    def there(self, generated, reference, kind):
+        assert kind == "teapot"
+        return torch.tensor(self.answers) if self.answers else None
+
+
+def test_a_picture_counts_only_if_the_individual_is_still_there():
+    generated, prompts = drawn(SCENES[0], SCENES[0]), ["{} on the beach"] * 2
+    scores = followed(individual=Same(True, False))(generated, CONCEPT, prompts)
+    assert (scores["followed"], scores["followed/individual"], scores["followed/place"]) == (0.5, 0.5, 1.0)
+
+
+def test_of_a_kind_that_has_no_others_any_individual_will_do():
+    generated, prompts = drawn(SCENES[0], SCENES[0]), ["{} on the beach"] * 2
+    assert followed(individual=Same())(generated, CONCEPT, prompts) == followed()(generated, CONCEPT, prompts)
 
 
 def test_the_words_may_be_in_a_file(tmp_path):

@@ -75,7 +75,7 @@ class SmallVGGFeatures(FrozenNetwork[WithHeads]):
         if missing:
             raise UserError(
                 f"the small VGG {self.path}: {folder} lacks {', '.join(missing)}; "
-                "train it with `python -m mti.pocket.train_perceptual`"
+                "train it with `python -m mti.pocket.build perceptual`"
             )
         return (folder,)
 
