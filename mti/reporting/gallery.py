@@ -86,7 +86,9 @@ def _figures(collection: Collection) -> Iterator[Drawn]:
         yield Drawn(
             "editability", "Fidelity against editability", CAPTIONS["editability"], partial(_in, plot), "editability"
         )
-    compared = {describe(name).label: one for name in measured if (one := _for_ablation(collection, name))}
+    compared = {
+        describe(name, collection.chosen).label: one for name in measured if (one := _for_ablation(collection, name))
+    }
     if compared:
         yield Drawn(
             "ablation", "Words or tokens", CAPTIONS["ablation"], partial(_in, partial(plots.ablation, compared))

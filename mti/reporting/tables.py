@@ -115,7 +115,8 @@ def _levels(found: Mapping[str, Any]) -> Table:
     for group, levels in found["calibration"].items():
         for level, own in levels.items():
             floor = group == "floor"
-            name = describe(level if floor else group).label
+            metric = level if floor else group
+            name = found["metrics"].get(f"eval/{metric}", {}).get("label") or describe(metric).label
             words = "autoencoder" if floor else level.replace("_", " ")
             rows.append([name, words, *(own.get(label) for label in found["series"])])
     caption = "What the values would be without any training, and the least that the autoencoder allows."

@@ -21,3 +21,10 @@ def test_a_setting_of_a_sweep_has_figures_too(tmp_path):
     assert any(name.startswith("steps_to_training.learning_rate_0.1") for name in names)
     assert any(name.startswith("personalization_training.learning_rate_0.1") for name in names)
     assert "ablation" not in names
+
+
+def test_the_ablation_calls_metrics_as_their_records_do(tmp_path):
+    sweep(tmp_path, seeds=(0,), metrics={"lpips_pocket": {"label": "How near", "better": "lower"}})
+    (ablation,) = [one for one in figures(collect(tmp_path)) if one.name == "ablation"]
+    drawn = ablation.draw(7.0)
+    assert [axes.get_title() for axes in drawn.axes[:2]] == ["LDM MSE", "How near"]

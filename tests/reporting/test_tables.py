@@ -3,8 +3,10 @@ import io
 import re
 
 import pytest
+from run_folders import sweep
 
-from mti.reporting.tables import Interval, Table, text, to_csv, to_latex
+from mti.report import report
+from mti.reporting.tables import Interval, Table, tables, text, to_csv, to_latex
 
 ROWS = [
     ["LPIPS ↓", "star", 0.12345678, 200, Interval(0.5, 0.25, 0.75)],
@@ -48,3 +50,9 @@ def test_latex_is_a_booktabs_tabular_in_which_no_text_is_a_command():
 )
 def test_values_for_people(value, words):
     assert text(value) == words
+
+
+def test_calibration_calls_metrics_as_their_records_do(tmp_path):
+    sweep(tmp_path, seeds=(0,), metrics={"lpips_pocket": {"label": "How near", "better": "lower"}})
+    (table,) = [one for one in tables(report(tmp_path, tmp_path / "report")) if one.name == "calibration"]
+    assert {row[0] for row in table.rows} == {"LDM MSE", "How near"}
