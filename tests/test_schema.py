@@ -155,3 +155,15 @@ def test_a_class_of_ones_own_is_checked_by_how_it_is_made():
         def __init__(self, size: int, name: str = "x", **more: float) -> None: ...
 
     assert set(settings_of(Own)) == {"size", "name", "**"}
+
+
+def test_a_recipe_is_the_settings_that_its_file_names():
+    named = ("init=caption", "optimizer=adamw", "training.batch_size=16", "training.learning_rate=0.01")
+    fast, typed = config("recipe=fast"), config(*named, "trainer.max_steps=50")
+    assert flat(fast, without=INCIDENTAL) == flat(typed, without=INCIDENTAL)
+    assert fast.trainer == typed.trainer
+
+
+def test_what_is_typed_comes_before_the_recipe_and_the_recipe_before_the_experiment():
+    fast = config("experiment=long", "recipe=fast", "init=star", "training.batch_size=8")
+    assert (fast.init.name, fast.training.batch_size, fast.trainer.max_steps) == ("star", 8, 50)
