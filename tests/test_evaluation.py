@@ -54,7 +54,7 @@ def test_the_reconstruction_prompts_take_turns():
 def test_the_protocol_is_kept_with_what_the_metrics_say_of_themselves(tiny_sd):
     metrics = {"mine": PerPicture()}
     record = json.loads(json.dumps(protocol_record(EVALUATION, Personalization(), metrics, tiny_sd)))
-    assert (record["sampler"], record["num_inference_steps"], record["guidance_scale"]) == ("ddim", 2, 4.0)
+    assert (record["sampler"], record["num_inference_steps"], record["guidance_scale"]) == ("dpm++", 2, 4.0)
     assert record["metrics"] == {"mine": {"backbone": "none"}}
     assert record["precision"] == "fp32"
     assert record["personalization"]["pictures"] == Personalization().pictures

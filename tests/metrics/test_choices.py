@@ -12,7 +12,9 @@ from mti.types import Metric
 CONF = Path(__file__).parents[2] / "conf"
 ALL = sorted(path.stem for path in (CONF / "metrics").glob("*.yaml"))
 DREAMBOOTH = {"clip_i", "clip_t", "dino"}
-PERSONALIZATION = DREAMBOOTH | {"clip_i_pocket", "clip_t_pocket", "dino_pocket", "followed_pocket"}
+POCKET_PERSONALIZATION = {"clip_i_pocket", "clip_t_pocket", "dino_pocket", "followed_pocket"}
+POCKET = POCKET_PERSONALIZATION | {"lpips_pocket", "lpips_pocket_thing", "sifid_pocket"}
+PERSONALIZATION = DREAMBOOTH | POCKET_PERSONALIZATION
 
 
 def metrics(*overrides):
@@ -37,12 +39,12 @@ def test_every_choice_is_metrics_by_name(name):
     ("choice", "names"),
     [
         ("none", set()),
-        ("pocket", {"lpips_pocket", "sifid_pocket"}),
+        ("pocket", POCKET),
         ("paper", {"lpips", "sifid"}),
         ("dreambooth", DREAMBOOTH),
         ("lpips", {"lpips"}),
         ("[paper,dreambooth]", {"lpips", "sifid"} | DREAMBOOTH),
-        ("[pocket,fid]", {"lpips_pocket", "sifid_pocket", "fid"}),
+        ("[pocket,fid]", POCKET | {"fid"}),
         ("[none]", set()),
     ],
 )

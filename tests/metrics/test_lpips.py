@@ -100,7 +100,7 @@ def test_missing_weights_are_one_line_with_the_way_out(monkeypatch, tmp_path):
 
 
 def test_a_missing_small_network_says_how_to_train_it(tmp_path):
-    with pytest.raises(UserError, match=r"lacks config.json, model.safetensors; train it with .*train_perceptual"):
+    with pytest.raises(UserError, match=r"lacks config.json, model.safetensors; train it with .*build perceptual"):
         LPIPS(SmallVGGFeatures(str(tmp_path))).check()
 
 

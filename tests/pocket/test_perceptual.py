@@ -67,7 +67,7 @@ def test_another_individual_is_nearer_than_most_other_kinds(score, pictures):
 @pytest.mark.parametrize("name", METRICS)
 def test_held_out_drawings_are_ranked(name):
     summary = json.loads((weights_path("pocket:perceptual") / "perceptual.json").read_text())
-    assert summary[name]["ranked"] >= 0.95
+    assert summary[name]["ranked"] >= 0.93
 
 
 def noise(seed):
