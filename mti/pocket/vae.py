@@ -105,7 +105,8 @@ def run(options: Options) -> None:
         return losses(vae, to_model(train.pictures(chosen)), color_weight=float(step >= COLOR_FROM))
 
     torch.manual_seed(0)
-    model: Any = build().to(memory_format=torch.channels_last)  # quicker convolutions on CPUs
+    model: Any = build()
+    model.to(memory_format=torch.channels_last)  # quicker convolutions on CPUs
     model.encoder.compile()
     model.decoder.compile()
     stage = Stage("vae", model, loss, options.steps, 1.2e-3, options.work, decay_share=0.6)
