@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from mti.library_logging import quiet_transformers
+from mti.library_logging import quiet_diffusers, quiet_transformers
 from mti.types import UserError
 from mti.weights import HUB_NAME, ModelFiles, hub_snapshot, missing_files, weights_path
 
@@ -167,7 +167,7 @@ class PipelineFolder:
         name = next(name for name in forms if (self.folder / part / name).is_file())
         variant = next((which for which in (self.variant, "fp16") if which and f".{which}." in name), None)
         try:
-            with quiet_transformers():
+            with quiet_diffusers(), quiet_transformers():
                 network, report = kind.from_pretrained(
                     self.folder / part,
                     variant=variant,

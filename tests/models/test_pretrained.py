@@ -50,11 +50,14 @@ def same(model: LatentDiffusion, other: LatentDiffusion, atol: float = 0.0) -> N
 
 
 @pytest.mark.parametrize("form", [forms.as_bin, forms.sharded, forms.of_2022, forms.dreambooth])
-def test_any_form_is_the_same_model(folder: Path, tiny_sd: StableDiffusion, form) -> None:
+def test_any_form_is_the_same_model_and_loads_without_a_word(
+    folder: Path, tiny_sd: StableDiffusion, form, capsys: pytest.CaptureFixture[str]
+) -> None:
     form(folder)
     found = PretrainedModel(str(folder), precision="fp32", variant="fp16")
     found.check()
     same(found.load(), tiny_sd)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
