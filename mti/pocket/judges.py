@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mti.pocket import captioner, clip, language
+from mti.pocket.language import named
 from mti.pocket.stage import DEVICE
 from mti.pocket.tokenizer import encoded
 from mti.pocket.world import KINDS, Scene
@@ -23,11 +24,6 @@ ASPECTS = ("kind", "color", "background", "pattern", "pattern_color", "sticker",
 
 Seen = dict[str, Bool[Tensor, " pictures"]]
 """By aspect, in which pictures it is seen."""
-
-
-def named(scene: Scene, aspect: str) -> Any:
-    """What language names of a scene: a word, a number, or nothing."""
-    return scene.background if aspect == "background" else getattr(scene.thing, aspect)
 
 
 def asked(scenes: Sequence[Scene]) -> Seen:
@@ -85,8 +81,7 @@ class Judges:
             texts = []
             for scene in scenes:
                 own = named(scene, aspect)
-                others = [value for value in values if value != own][: len(values) - 1]
-                every = [own, *others] if own else [own] * len(values)
+                every = [own, *(value for value in values if value != own)] if own else [own] * len(values)
                 texts += [language.scene_caption(language.changed(scene, aspect, value)) for value in every]
             found[aspect] = self.texts(texts).unflatten(0, (len(scenes), len(values)))
         return found

@@ -8,6 +8,7 @@ light have no words.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -102,6 +103,11 @@ def values(aspect: str) -> tuple:
     return known.get(aspect, tuple(COLORS))
 
 
+def named(scene: Scene, aspect: str) -> Any:
+    """What is named of a scene: a word, a number, or nothing."""
+    return scene.background if aspect == "background" else getattr(scene.thing, aspect)
+
+
 def changed(scene: Scene, aspect: str, value: str | int | None) -> Scene:
     """The scene with another value of an aspect."""
     if aspect == "background":
@@ -111,7 +117,7 @@ def changed(scene: Scene, aspect: str, value: str | int | None) -> Scene:
 
 def differing(scene: Scene, aspect: str, rng: np.random.Generator) -> Scene:
     """A scene that differs in one aspect; the scene itself where it has none, such as the colour of no pattern."""
-    old = scene.background if aspect == "background" else getattr(scene.thing, aspect)
+    old = named(scene, aspect)
     if not old:
         return scene
     others = [value for value in values(aspect) if value != old]
