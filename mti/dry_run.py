@@ -20,7 +20,7 @@ from mti.errors import UserError
 from mti.evaluation import draw_pictures, evaluation_losses, ids_of, is_personalized, measured, reconstruction_prompts
 from mti.inversion import Run, TextualInversion
 from mti.lightning import device_of
-from mti.memory import fitting, release
+from mti.memory import fitting, memory_kept, release
 from mti.noise import initial_latents
 from mti.outputs import RunFolder
 from mti.parts import Parts
@@ -166,6 +166,7 @@ def duration(seconds: float) -> str:
 # --------------------------------------------------------------------------------------- measurement
 
 
+@memory_kept()
 def measured_pace(model: LatentDiffusion, configs: Sequence[RunConfig], parts: Parts) -> Pace:
     """How long things take for runs that share a model, with as many at once as would be trained."""
     config, device = configs[0], model.device

@@ -27,7 +27,7 @@ from mti.isolation import isolated, reason
 from mti.library_logging import quiet_lightning
 from mti.lightning import lightning_trainer, step_numbers
 from mti.loggers import RunLogger
-from mti.memory import fitting, is_out_of_memory, release
+from mti.memory import fitting, is_out_of_memory, memory_kept, release
 from mti.parts import Parts
 from mti.prepare import PreparedRun, metrics_of
 from mti.race import race_folder
@@ -39,6 +39,7 @@ log = logging.getLogger("mti")
 OUT_OF_MEMORY = "out of memory with this run alone: lower training.batch_size or evaluation.batch_size"
 
 
+@memory_kept()
 def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> None:
     """Train and close all runs, batch by batch.
 

@@ -12,11 +12,10 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mti.models.files import LAYOUTS
 from mti.models.placeholders import open_vocabulary
-from mti.models.precision import DTYPES, automatic, guarded, keep_products_in
+from mti.models.precision import DTYPES, automatic, guarded, keep_products_in, plain_attention
 from mti.models.source import Pipeline, check_resolution, open_pipeline
 from mti.types import Posterior, UserError
 
@@ -183,12 +182,12 @@ class FrozenPipeline(ABC):
         """Computes in the inner precision, casting to it where the weights do not have it already.
 
         A CPU's fused attention is slow to differentiate in bf16; where the attention maps are small, training
-        does without it (U-Net forward and backward of the pocket model: 6.1 instead of 8.0 ms a sample).
+        does without it.
         """
         low = self._dtype != torch.float32
         small = self.device.type == "cpu" and self.latent_shape[-1] <= SMALL
-        plain = sdpa_kernel(SDPBackend.MATH) if low and small and torch.is_grad_enabled() else nullcontext()
-        with torch.autocast(self.device.type, self._dtype, enabled=cast and low), plain:
+        attention = plain_attention() if low and small and torch.is_grad_enabled() else nullcontext()
+        with torch.autocast(self.device.type, self._dtype, enabled=cast and low), attention:
             yield
 
     @property

@@ -8,9 +8,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 from tiny import tiny_pipeline
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTokenizer
 
-from mti.models.precision import automatic
+from mti.models.precision import automatic, plain_attention
 from mti.models.pretrained import PretrainedModel
 from mti.models.sd import StableDiffusion
 from mti.types import UserError
@@ -165,6 +166,31 @@ def test_a_low_precision_of_a_cpu_gives_nearly_the_same_gradient(tiny_sd_folder)
             )
         gradients.append(torch.autograd.grad(predicted.square().mean(), text)[0].flatten())
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_plain_attention_is_that_of_torch_with_products_in_the_format_of_its_input():
+    query, key, value = torch.randn(3, 2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    low = [one.bfloat16().requires_grad_() for one in (query, key, value)]
+    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    with plain_attention(), Formats() as formats:
+        found = torch.nn.functional.scaled_dot_product_attention(*low)
+    assert formats.of_products == {torch.bfloat16}
+    assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == allowed
+    expected = torch.softmax(query @ key.mT / 8**0.5, dim=-1) @ value
+    torch.testing.assert_close(found.float(), expected, atol=0.02, rtol=0.02)
+
+
+class Formats(TorchDispatchMode):
+    """Notes the formats of batched products."""
+
+    def __init__(self):
+        super().__init__()
+        self.of_products = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if function is torch.ops.aten.bmm.default:
+            self.of_products.add(arguments[0].dtype)
+        return function(*arguments, **(keywords or {}))
 
 
 def test_small_gradients_survive_fp16(tiny_sd_folder, tiny_sd):
