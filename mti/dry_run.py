@@ -20,12 +20,13 @@ from mti.errors import UserError
 from mti.evaluation import draw_pictures, evaluation_losses, ids_of, is_personalized, measured, reconstruction_prompts
 from mti.inversion import Run, TextualInversion
 from mti.lightning import device_of
-from mti.memory import fitting, memory_kept, release
+from mti.memory import memory_kept, release
 from mti.noise import initial_latents
 from mti.outputs import RunFolder
 from mti.parts import Parts
 from mti.plan import Standing, standing
 from mti.schema import RunConfig, groups
+from mti.train import fitting_runs
 from mti.types import LatentDiffusion, Metric, Posterior
 
 STEPS = 3  # fused steps that are timed, after one that is not
@@ -172,7 +173,7 @@ def measured_pace(model: LatentDiffusion, configs: Sequence[RunConfig], parts: P
     config, device = configs[0], model.device
     runs = [_stand_in(one, model, parts) for one in configs]
     given = config.training.runs_at_once
-    at_once = min(given, len(runs)) if given else _fitting(model, runs[0], len(runs))
+    at_once = min(given, len(runs)) if given else fitting_runs(model, runs[0], len(runs))[0]
     module = TextualInversion(model, runs[:at_once]).to(device)
     optimizer = module.configure_optimizers()
 
@@ -196,19 +197,6 @@ def _stand_in(config: RunConfig, model: LatentDiffusion, parts: Parts) -> Run:
     ids = star * (config.init.num_vectors or TOKENS)
     posterior = Posterior(noise, torch.ones_like(noise))
     return Run(config.image, config.seed, ids, [posterior], config.training, parts.build(config.optimizer))
-
-
-def _fitting(model: LatentDiffusion, run: Run, wanted: int) -> int:
-    """How many runs the memory holds."""
-    if wanted == 1:
-        return 1
-
-    def step(count: int) -> None:
-        TextualInversion(model, [run] * count).to(model.device).training_step(0).backward()
-
-    fit, _ = fitting(step, wanted, model.device)
-    release(model.device)
-    return fit
 
 
 def _loss(model: LatentDiffusion, module: TextualInversion, config: RunConfig) -> float:

@@ -181,12 +181,14 @@ def run_pending(configs: Sequence[RunConfig], parts: Any) -> dict[str, str]:
     """
     from mti.close import fail
     from mti.lightning import device_of
+    from mti.outputs import allow_locks
     from mti.plan import opened
     from mti.prepare import Preparation
     from mti.train import train
 
     refused: dict[str, str] = {}
     waiting = []
+    allow_locks(len(configs))
     with ExitStack() as locks:
         for config in configs:
             try:

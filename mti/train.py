@@ -22,7 +22,7 @@ from mti.callbacks.stopping import LOSS, Stopping
 from mti.callbacks.timing import UpdateTimer
 from mti.close import RunWriter, fail
 from mti.evaluation import protocol_record
-from mti.inversion import TextualInversion
+from mti.inversion import Run, TextualInversion
 from mti.isolation import isolated, reason
 from mti.library_logging import quiet_lightning
 from mti.lightning import lightning_trainer, step_numbers
@@ -36,6 +36,7 @@ from mti.types import LatentDiffusion
 
 log = logging.getLogger("mti")
 
+MOST_AT_ONCE = 256  # more runs make no update of a run quicker, and each keeps the names of its batch
 OUT_OF_MEMORY = "out of memory with this run alone: lower training.batch_size or evaluation.batch_size"
 
 
@@ -111,19 +112,25 @@ def _name(run: PreparedRun) -> str:
 
 
 def runs_at_once(model: LatentDiffusion, runs: Sequence[PreparedRun]) -> int:
-    """How many runs to train at once: as the configuration says, or as many as the memory is measured to hold."""
+    """How many runs to train at once: as the configuration says, or as many as fit."""
     given = runs[0].planned.config.training.runs_at_once
     if given or len(runs) == 1:
         return given or 1
-
-    def step(count: int) -> None:
-        module = TextualInversion(model, [runs[0].run] * count).to(model.device)
-        module.training_step(0).backward()
-
-    fit, told = fitting(step, len(runs), model.device)
-    release(model.device)
+    fit, told = fitting_runs(model, runs[0].run, len(runs))
     log.info("memory: %s; runs at once: %d of %d", told, fit, len(runs))
     return fit
+
+
+def fitting_runs(model: LatentDiffusion, run: Run, wanted: int) -> tuple[int, str]:
+    """How many runs such as this one the memory is measured to hold, at most `MOST_AT_ONCE`, and the reckoning."""
+
+    def step(count: int) -> None:
+        module = TextualInversion(model, [run] * count).to(model.device)
+        module.training_step(0).backward()
+
+    fit, told = fitting(step, min(wanted, MOST_AT_ONCE), model.device)
+    release(model.device)
+    return fit, told
 
 
 def common_step(runs: Sequence[PreparedRun]) -> int:
@@ -172,9 +179,8 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
             if state:
                 module.load_run_state(i, state[1])
         if start > runs[0].raced:
-            log.info(
-                "interrupted before, resumed at step %d: %s", start, ", ".join(str(w.folder.path) for w in writers)
-            )
+            more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+            log.info("interrupted before, resumed at step %d: %s%s", start, writers[0].folder.path, more)
         callbacks = [
             timer,
             Stopping(writers, config.evaluation),

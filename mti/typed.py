@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import math
@@ -38,6 +39,7 @@ class Setting:
         return self.hint.__metadata__ if get_origin(self.hint) is Annotated else ()
 
 
+@functools.cache
 def settings_of(kind: Any) -> dict[str, Setting]:
     """The settings of a dataclass, or of what a part's class is made with, by name.
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from sweeping import configured
 
+from mti import train
 from mti.inversion import Run
 from mti.optimizers.adamw import AdamW
 from mti.outputs import RunFolder
@@ -30,6 +31,13 @@ def prepared(folder, at_once=4):
 @pytest.fixture
 def runs(tmp_path):
     return [prepared(tmp_path / str(i)) for i in range(6)]
+
+
+def test_no_more_are_put_together_than_make_an_update_quicker(tmp_path, tiny_sd, monkeypatch):
+    monkeypatch.setattr(train, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(train, "fitting", lambda step, wanted, device: (wanted, "all"))
+    many = [prepared(tmp_path / str(i), "null") for i in range(7)]
+    assert numbers(batches(many, tiny_sd)) == [[0, 1, 2], [3, 4, 5], [6]]
 
 
 def numbers(found):

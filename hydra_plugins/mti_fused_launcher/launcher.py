@@ -13,6 +13,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from hydra_plugins.mti_fused_launcher.composing import ComposedOnce
+
 
 class FusedLauncher(Launcher):
     """Composes every job as Hydra's basic launcher does, then hands all of them to `mti.run.start` at once.
@@ -26,6 +28,7 @@ class FusedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what `launch` composes with. The task function is for one job, and so of no use here."""
+        hydra_context.config_loader = ComposedOnce(hydra_context.config_loader)  # for the sweeper, too
         self.hydra_context = hydra_context
         self.config = config
 
@@ -46,8 +49,8 @@ class FusedLauncher(Launcher):
                 config.hydra.job.id = f"job_id_for_{number}"
                 config.hydra.job.num = number
             HydraConfig.instance().set_config(config)
-            returns.append(JobReturn(overrides=overrides, cfg=config, status=JobStatus.COMPLETED))
-            runs.append(typed(config.copy()))
+            returns.append(JobReturn(overrides=overrides, status=JobStatus.COMPLETED))
+            runs.append(typed(config))
         executor: Any = OmegaConf.to_container(self.executor, resolve=True)
         maximize = "maximize" in str(self.config.hydra.sweeper.get("direction", "")).lower()
         values = start(runs, executor, worst=-math.inf if maximize else math.inf)

@@ -2,6 +2,7 @@
 
 from mti.files import DamagedFile, atomic, safe_name
 from mti.outputs.listing import run_folders
+from mti.outputs.locks import allow_locks
 from mti.outputs.metrics_table import Curve
 from mti.outputs.run_folder import RunFolder
 
@@ -9,6 +10,7 @@ __all__ = [
     "Curve",
     "DamagedFile",
     "RunFolder",
+    "allow_locks",
     "atomic",
     "run_folders",
     "safe_name",

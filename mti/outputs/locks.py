@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mti.files import make_folder, writing
 from mti.types import UserError
+
+SPARE = 1024  # open files beside the locks
 
 
 @contextmanager
@@ -44,6 +47,25 @@ def locked(folder: Path) -> Iterator[bool]:
         os.ftruncate(lock, 0)
     finally:
         os.close(lock)
+
+
+def allow_locks(count: int) -> None:
+    """Have the system allow this process so many locks at once: each is an open file, and 1,024 are usual.
+
+    Raises:
+        UserError: it does not allow them.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if allowed < wanted:
+        raise UserError(
+            f"{count:,} runs at once need {wanted:,} open files, and the system allows {hard:,}: "
+            "split the sweep, or raise its limit (ulimit -Hn)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _opened(path: Path) -> int | None:

@@ -1,12 +1,13 @@
 import multiprocessing
 import os
+import resource
 import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from mti.outputs import RunFolder
+from mti.outputs import RunFolder, allow_locks
 from mti.types import UserError
 
 
@@ -43,6 +44,23 @@ def test_the_lock_says_who_holds_it_as_long_as_it_is_held(folder):
         with pytest.raises(UserError, match=f"in use by process {os.getpid()}"), RunFolder(folder.path).locked():
             pass
     assert (folder.path / ".lock").read_text() == ""
+
+
+def test_as_many_locks_as_a_sweep_has_runs(monkeypatch):
+    limits = [[1024, 4096]]
+    monkeypatch.setattr(resource, "getrlimit", lambda which: tuple(limits[-1]))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, wanted: limits.append(list(wanted)))
+    allow_locks(3000)
+    assert limits[-1] == [4024, 4096]
+    allow_locks(12)
+    assert limits[-1] == [4024, 4096]
+    with pytest.raises(
+        UserError, match=r"^5,000 runs at once need 6,024 open files, and the system allows 4,096: "
+    ):
+        allow_locks(5000)
+    limits.append([256, resource.RLIM_INFINITY])
+    allow_locks(5000)
+    assert limits[-1] == [6024, resource.RLIM_INFINITY]
 
 
 def test_an_error_lets_go_of_the_lock(folder):
