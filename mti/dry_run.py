@@ -26,6 +26,7 @@ from mti.outputs import RunFolder
 from mti.parts import Parts
 from mti.plan import Standing, standing
 from mti.schema import RunConfig, groups
+from mti.templates import SLOT, templates_of
 from mti.train import fitting_runs
 from mti.types import LatentDiffusion, Metric, Posterior
 
@@ -196,7 +197,8 @@ def _stand_in(config: RunConfig, model: LatentDiffusion, parts: Parts) -> Run:
     star = model.token_ids("*")[:1]
     ids = star * (config.init.num_vectors or TOKENS)
     posterior = Posterior(noise, torch.ones_like(noise))
-    return Run(config.image, config.seed, ids, [posterior], config.training, parts.build(config.optimizer))
+    optimizer, prompts = parts.build(config.optimizer), templates_of(config.training.templates) or [SLOT]
+    return Run(config.image, config.seed, ids, [posterior], config.training, optimizer, prompts=[prompts])
 
 
 def _loss(model: LatentDiffusion, module: TextualInversion, config: RunConfig) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mti.loss import latent_diffusion_loss
@@ -34,6 +34,7 @@ class Run:
     start: Float[Tensor, "num_vectors width"] | None = None  # embeddings to start from; None: those of the text
     weights: Sequence[Float[Tensor, "pictures 1 h w"]] | None = None  # of the loss, for each of the posteriors
     stop: StopRule | None = None  # None: never
+    prompts: Sequence[Sequence[str]] = ()  # to train with, of each picture by itself; none: training.templates of all
 
 
 class TextualInversion(pl.LightningModule):
@@ -61,13 +62,11 @@ class TextualInversion(pl.LightningModule):
             for run, rows in zip(self.runs, self._good, strict=True)
         ]
         self._kept: dict[int, dict[str, Tensor]] = {}  # the optimizer's state that runs go on from
-        self._templates = [
-            torch.tensor(
-                [
-                    prompt_ids(model, template, self.table.placeholders(i))
-                    for template in templates_of(run.training.templates)
-                ]
-            )
+        self._prompts = [
+            [
+                torch.tensor([prompt_ids(model, prompt, self.table.placeholders(i)) for prompt in prompts])
+                for prompts in run.prompts or [templates_of(run.training.templates)]
+            ]
             for i, run in enumerate(runs)
         ]
 
@@ -115,7 +114,7 @@ class TextualInversion(pl.LightningModule):
         eps = torch.stack([draw.noise for _, draw in samples])
         times = [self._timestep(i, step, n % self.batch_size, draw) for n, (i, draw) in enumerate(samples)]
         t = torch.tensor([int(time * len(self.model.alphas_cumprod)) for time in times])
-        ids = torch.stack([self._templates[i][int(draw.template * len(self._templates[i]))] for i, draw in samples])
+        ids = torch.stack([drawn_prompt(self._prompts[i], draw) for i, draw in samples])
         text, prompt = encode_distinct(self.model, ids.to(self.device), self.embeddings())
         z, t, eps = (tensor.to(self.device) for tensor in (z, t, eps))
         weight = self._weight(samples)
@@ -215,6 +214,12 @@ def sample_latent(posteriors: Sequence[Posterior], draw: TrainingDraw) -> Float[
     posterior = posteriors[int(draw.flip * len(posteriors))]
     picture = int(draw.picture * len(posterior.mean))
     return posterior.mean[picture] + posterior.std[picture] * draw.posterior
+
+
+def drawn_prompt(prompts: Sequence[Int[Tensor, "_ context"]], draw: TrainingDraw) -> Int[Tensor, " context"]:
+    """One of the prompts of the picture that `sample_latent` takes; of all pictures, if there is one list for all."""
+    own = prompts[int(draw.picture * len(prompts))]
+    return own[int(draw.template * len(own))]
 
 
 def chosen(weights: Sequence[Float[Tensor, "pictures 1 h w"]], draw: TrainingDraw) -> Float[Tensor, "1 h w"]:

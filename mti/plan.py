@@ -18,6 +18,7 @@ import yaml
 from mti.checks import together
 from mti.choice import Criterion, choice_faults, criteria
 from mti.close import fail
+from mti.concepts.captions import captions_of
 from mti.concepts.clicks import resolve_clicks
 from mti.concepts.identity import digest
 from mti.concepts.prepared import check_concept
@@ -27,6 +28,7 @@ from mti.parts import Parts
 from mti.ranges import INCIDENTAL
 from mti.record import record_of
 from mti.schema import RunConfig, defaults, flat, plain
+from mti.templates import CAPTIONS
 from mti.typed import settings_of, written
 from mti.types import Concept
 
@@ -142,7 +144,13 @@ def _check_concept(config: RunConfig, parts: Parts) -> None:
         if config.training.mask and clicks is None:
             raise UserError(f"training.mask=thing: no click on {config.image}; give click=[x,y], or no mask")
         check_concept(concept, clicks, config.crop, parts.build(config.segmenter))
+        prompts_of(config, concept)
         getattr(initializer, "check", lambda _: None)(concept)
+
+
+def prompts_of(config: RunConfig, concept: Concept) -> list[list[str]]:
+    """The prompts that each picture of a concept has by itself; none where `training.templates` are those of all."""
+    return captions_of(concept.pictures) if config.training.templates == CAPTIONS else []
 
 
 def _refusal(part: Callable[[], object]) -> Iterator[str]:
@@ -192,7 +200,7 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     stands = standing(config, folder)
     try:
         concept = parts.build(config.dataset).concept(config.image)
-        sha256 = digest(concept)
+        sha256 = digest(concept, prompts_of(config, concept))
     except UserError as error:
         if folder.finished:  # it stays as it is
             raise
@@ -201,7 +209,7 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
         return None
     begun = (folder.read_record() or {}).get("concept", {})
     if begun and (begun.get("name"), begun.get("sha256")) != (concept.name, sha256):
-        _refuse(folder, [f"image={config.image} is another picture now"])
+        _refuse(folder, [f"image={config.image} is another picture now, or has other captions"])
     if stands.stopped:
         log.info("stopped by its rule at step %s, skipped: %s; another stop=… goes on", stands.step, folder.path)
         return None

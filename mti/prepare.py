@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from mti.inversion import Run
 from mti.isolation import isolated
 from mti.parts import Parts
 from mti.phases import phase
-from mti.plan import PlannedRun, has_pictures
+from mti.plan import PlannedRun, has_pictures, prompts_of
 from mti.race import race
 from mti.schema import Training
 from mti.starts import Start, starts_of
@@ -108,7 +109,8 @@ class Preparation:
         text, looking = self._texts[question]
         seed, name, init = config.seed, run.concept.name, config.init
         starts = starts_of(self.model, text, seed, name, init.num_vectors, init.padding)
-        for prompt in config.prompts:
+        own = chain.from_iterable(prompts_of(config, run.concept))
+        for prompt in [*config.prompts, *own]:
             for _, start in starts:
                 prompt_ids(self.model, prompt, start.token_ids)
         if not text.candidates:
@@ -149,6 +151,7 @@ class Preparation:
                 start.rows,
                 loss_weights(mask, self.model.latent_shape, config.training),
                 self.parts.build(config.stop) if config.stop else None,
+                prompts_of(config, planned.concept),
             )
             for _, start in starts
         ]

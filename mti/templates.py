@@ -61,9 +61,12 @@ STYLE = (
     "a large painting in the style of {}",
 )
 
-TEMPLATES = {"object": OBJECT, "style": STYLE}
+CAPTIONS = "captions"
+"""The choice of prompts that each picture has beside it: see `mti.concepts.captions`."""
+
+TEMPLATES = {"object": OBJECT, "style": STYLE, CAPTIONS: ()}
 
 
 def templates_of(choice: str | Sequence[str]) -> Sequence[str]:
-    """The prompts to train with: those of a name, or as they are given."""
+    """The prompts to train all pictures with: those of a name, or as they are given; none of "captions"."""
     return TEMPLATES[choice] if isinstance(choice, str) else choice

@@ -4,6 +4,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from mti import inversion
 from mti.evaluation import evaluation_loss, ids_of
 from mti.inversion import Run, TextualInversion, sample_latent
 from mti.library_logging import quiet_lightning
@@ -12,7 +13,9 @@ from mti.optimizers.adamw import AdamW
 from mti.optimizers.directional import Directional
 from mti.optimizers.keep_norm import KeepNorm
 from mti.schema import Evaluation, Trainer, Training
+from mti.tokens import prompt_ids
 from mti.train import lightning_trainer, step_numbers
+from mti.types import Posterior
 
 ADAMW = AdamW()  # shared, as equal parts are
 TEXTS = {"star": "*", "caption": "a photo of the"}
@@ -63,6 +66,28 @@ def test_placeholders_start_with_exactly_the_loss_of_their_text(tiny_sd, posteri
     arguments = (tiny_sd, EVALUATION, "teapot", posterior)
     learned = module.embeddings().detach()
     assert evaluation_loss(*arguments, ids, learned) == evaluation_loss(*arguments, plain, learned)
+
+
+def test_a_picture_is_trained_with_its_own_prompts(tiny_sd, posterior, monkeypatch):
+    """Each sample's prompt belongs to the picture that its latent is of."""
+    two = Posterior(torch.cat([posterior.mean, posterior.mean + 5]), torch.cat([posterior.std] * 2))
+    prompts = [["a photo of {}", "{} of the cat"], ["the red {}"]]
+    run = replace(a_run(tiny_sd, two, batch_size=8), prompts=prompts)
+    module = TextualInversion(tiny_sd, [run])
+    known = [[prompt_ids(tiny_sd, prompt, module.table.placeholders(0)) for prompt in own] for own in prompts]
+    drawn = [training_draw(0, "teapot", 0, k, tiny_sd.latent_shape) for k in range(8)]
+    pictures = [int(sample_latent([two], draw).mean() > 2.5) for draw in drawn]
+    assert set(pictures) == {0, 1}
+    seen = []
+    monkeypatch.setattr(inversion, "encode_distinct", lambda model, ids, rows: seen.append(ids) or stop())
+    with pytest.raises(StopIteration):
+        module.training_step(0)
+    assert all(ids in known[picture] for ids, picture in zip(seen[0].tolist(), pictures, strict=True))
+    assert {tuple(ids) for ids in seen[0].tolist()} == {tuple(ids) for own in known for ids in own}
+
+
+def stop():
+    raise StopIteration
 
 
 def test_every_row_moves_and_nothing_else_does(tiny_sd, posterior):

@@ -28,7 +28,8 @@ class FusedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what `launch` composes with. The task function is for one job, and so of no use here."""
-        hydra_context.config_loader = ComposedOnce(hydra_context.config_loader)  # for the sweeper, too
+        loader: Any = ComposedOnce(hydra_context.config_loader)
+        hydra_context.config_loader = loader  # for the sweeper, too
         self.hydra_context = hydra_context
         self.config = config
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mti.concepts.captions import caption_file
 from mti.concepts.identity import concept_name
 from mti.images import HEIF, HEIF_NEEDED, picture_size, printable, suffixes
 from mti.types import Concept, UserError
@@ -22,7 +23,8 @@ def concept_at(path: Path) -> Concept:
         return Concept(concept_name(path.stem), (path,))
     skipped = {file.name: _why_skipped(file) for file in files_in(path)}
     pictures = tuple(path / name for name, why in skipped.items() if not why)
-    reasons = {printable(name): why for name, why in skipped.items() if why}
+    captions = {caption_file(picture).name for picture in pictures}
+    reasons = {printable(name): why for name, why in skipped.items() if why and name not in captions}
     if not pictures:
         files = "".join(f"; {name}: {why}" for name, why in list(reasons.items())[:3])
         raise UserError(f"{printable(path)} has no pictures in it that can be read{files}")

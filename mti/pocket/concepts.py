@@ -12,6 +12,7 @@ from mti.pocket.drawing import draw
 from mti.pocket.held_out import CONCEPTS, individuals
 from mti.pocket.stage import Options
 from mti.pocket.world import KINDS, Scene
+from mti.templates import SLOT
 
 STEPS = 0
 FOLDER = Path(__file__).parent / "concepts"
@@ -57,5 +58,7 @@ def run(options: Options) -> None:
         (INDIVIDUALS / name).mkdir(parents=True, exist_ok=True)
         for index, scene in enumerate(scenes):
             draw(scene, SMALL)[0].save(INDIVIDUALS / name / f"{index}.png", optimize=True)
+            prompt = f"a photo of {SLOT} {language.background_phrase(scene.background)}\n"
+            (INDIVIDUALS / name / f"{index}.txt").write_text(prompt)
         records += f"{name}:\n{record(scenes[0], SMALL, CALLED.get(name))}"
     (INDIVIDUALS / "concepts.yaml").write_text(records)

@@ -54,9 +54,7 @@ def test_as_many_locks_as_a_sweep_has_runs(monkeypatch):
     assert limits[-1] == [4024, 4096]
     allow_locks(12)
     assert limits[-1] == [4024, 4096]
-    with pytest.raises(
-        UserError, match=r"^5,000 runs at once need 6,024 open files, and the system allows 4,096: "
-    ):
+    with pytest.raises(UserError, match=r"^5,000 runs at once need 6,024 open files, and the system allows 4,096: "):
         allow_locks(5000)
     limits.append([256, resource.RLIM_INFINITY])
     allow_locks(5000)
