@@ -23,6 +23,7 @@ from mti.inversion import TextualInversion
 
 LOSSES = 50  # steps that the shown training loss is the mean of
 LINE_SECONDS = 10  # between two lines where no bar can be shown
+MOST_ROWS = 100  # of the closing table
 
 
 class Progress(pl.Callback):
@@ -108,17 +109,21 @@ def _move_logs(old: Any, new: Any) -> None:
 def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print how the runs ended, a line each; narrow terminals get fewer columns.
 
+    Of more than `MOST_ROWS` some are left out, of those that finished if that is enough; the last line says how many.
+
     A row has `image`, `init`, `text`, `seed`, `settings` (a list, of which is shown what not all runs have), `first`
     and `final` (the evaluation loss before and after training), `steps`, `seconds`, `status` and `folder`. What is
     None or missing is shown as a dash.
     """
     own = _differing([row.get("settings", []) for row in rows])
+    shown = _shown(rows)
     console = Console()
     if not console.is_terminal:
         console.width = 1000  # a file has no edge to fold at
     wide = console.width >= 120
     home = os.path.commonpath([os.path.dirname(str(row["folder"])) for row in rows]) or "."
-    table = Table(caption=f"in {home}", caption_justify="left", box=None, pad_edge=False)
+    more = f"; {len(rows) - len(shown):,} more" if len(shown) < len(rows) else ""
+    table = Table(caption=f"in {home}{more}", caption_justify="left", box=None, pad_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("init", no_wrap=True)
     if wide:
@@ -131,17 +136,18 @@ def closing_table(rows: Sequence[Mapping[str, Any]]) -> None:
     table.add_column("status", min_width=8)
     if wide:
         table.add_column("folder", overflow="fold")
-    for row, settings in zip(rows, own, strict=True):
-        shown = {
+    for i in shown:
+        row = rows[i]
+        told = {
             **row,
-            "settings": ", ".join(settings),
+            "settings": ", ".join(own[i]),
             "first": _cell(row.get("first"), ".4f"),
             "final": _cell(row.get("final"), ".4f"),
             "seconds": _cell(row.get("seconds"), ".0f"),
             "status": Text(_status(row), "green" if row.get("status") == "finished" else "red"),
             "folder": os.path.relpath(row["folder"], home),
         }
-        cells = [shown.get(str(column.header)) for column in table.columns]
+        cells = [told.get(str(column.header)) for column in table.columns]
         table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in cells))
     console.print(table)
 
@@ -150,9 +156,16 @@ def _status(row: Mapping[str, Any]) -> str:
     return "stopped by its rule" if row.get("stopped") else _cell(row.get("status"))
 
 
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Which rows are shown, in their order: those that did not finish before those that did."""
+    by_need = sorted(range(len(rows)), key=lambda i: rows[i].get("status") == "finished")
+    return sorted(by_need[:MOST_ROWS])
+
+
 def _differing(lists: Sequence[Sequence[str]]) -> list[list[str]]:
     """Of each list, what is not in all of them."""
-    return [[one for one in ones if not all(one in others for others in lists)] for ones in lists]
+    common = set.intersection(*map(set, lists)) if lists else set()
+    return [[one for one in ones if one not in common] for ones in lists]
 
 
 def _cell(value: Any, form: str = "") -> str:

@@ -103,6 +103,15 @@ def test_closing_table_has_a_line_a_run(capsys):
     assert lines[3].strip() == "in outputs/paper/teapot"
 
 
+def test_closing_table_of_a_large_sweep_shows_what_did_not_finish(capsys):
+    rows = [ROW | {"seed": seed, "status": "failed" if seed == 4321 else "finished"} for seed in range(5000)]
+    closing_table(rows)
+    printed = capsys.readouterr().out.rstrip().split("\n")
+    assert len(printed) == 1 + 100 + 1
+    assert "failed" in printed[100]
+    assert printed[-1].rstrip().endswith("; 4,900 more")
+
+
 def test_closing_table_fits_a_narrow_terminal(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
