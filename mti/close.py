@@ -54,6 +54,11 @@ class RunWriter:
         self.folder.record(step, values)
         self.logger.log(step, values)
 
+    def save_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """All that training needs to go on after so many updates: what was measured before is not measured again."""
+        self.logger.flush()
+        self.folder.save_state(step, tensors)
+
     def keep_pictures(self, step: int, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> None:
         """Sample pictures, and the prompts that they were drawn for."""
         self.folder.save_pictures(step, pictures)

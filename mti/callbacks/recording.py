@@ -35,7 +35,7 @@ class Recording(pl.Callback):
         stop = TERMINATION.requested is not None or step in pl_module.stopped.values()
         if stop or step % self.every == 0 or step == trainer.max_steps:
             states = pl_module.run_state
-            self._each(pl_module, pl_module.present, lambda i: self.writers[i].folder.save_state(step, states(i)))
+            self._each(pl_module, pl_module.present, lambda i: self.writers[i].save_state(step, states(i)))
         TERMINATION.raise_if_requested()
         trainer.should_stop = not pl_module.active
 

@@ -6,6 +6,7 @@ from hydra.utils import instantiate
 from logged import ABOUT, log_run, messages
 from omegaconf import OmegaConf
 
+from mti import loggers
 from mti.loggers import Csv, FaultTolerantLogger, Logger, RunLogger, run_config
 from mti.loggers.tensorboard import TensorBoard
 from mti.loggers.wandb import Wandb
@@ -42,6 +43,40 @@ def test_a_service_that_fails_is_spoken_of_once(caplog):
     assert broken.calls == 1
     assert not run.wants_tokens
     assert messages(caplog) == ["W&B failed (ConnectionError: the line is dead): this run goes on without it"]
+
+
+def test_values_are_held_back_but_for_a_while_or_until_something_needs_them(monkeypatch):
+    class Kept(RunLogger):
+        def __init__(self):
+            self.got = []
+
+        def log(self, step, values):
+            self.got.append((step, dict(values)))
+
+        def pictures(self, step, name, pictures, captions):
+            self.got.append(name)
+
+        def finish(self, summary):
+            self.got.append("end")
+
+    now, kept = [0.0], Kept()
+    monkeypatch.setattr(loggers.time, "monotonic", lambda: now[0])
+    run = FaultTolerantLogger("W&B", kept)
+    run.log(0, {"train/mse": 0.5})
+    run.log(1, {"train/mse": 0.4})
+    assert kept.got == []
+    now[0] = loggers.PATIENCE
+    run.log(1, {"eval/mse": 0.3})
+    assert kept.got == [(0, {"train/mse": 0.5}), (1, {"train/mse": 0.4, "eval/mse": 0.3})]
+    kept.got.clear()
+    run.log(2, {"train/mse": 0.2})
+    run.pictures(2, "samples", [], [])
+    run.log(3, {"train/mse": 0.1})
+    run.flush()
+    run.flush()
+    run.log(4, {"train/mse": 0.0})
+    run.finish({})
+    assert kept.got == [(2, {"train/mse": 0.2}), "samples", (3, {"train/mse": 0.1}), (4, {"train/mse": 0.0}), "end"]
 
 
 def test_csv_takes_nothing_anywhere(tmp_path):
