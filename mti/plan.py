@@ -200,7 +200,7 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
     stands = standing(config, folder)
     try:
         concept = parts.build(config.dataset).concept(config.image)
-        sha256 = digest(concept, prompts_of(config, concept))
+        identity = {"name": concept.name, "sha256": digest(concept), "captions": prompts_of(config, concept)}
     except UserError as error:
         if folder.finished:  # it stays as it is
             raise
@@ -208,8 +208,10 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
         fail(PlannedRun(config, folder, Concept(config.image, ())), str(error))
         return None
     begun = (folder.read_record() or {}).get("concept", {})
-    if begun and (begun.get("name"), begun.get("sha256")) != (concept.name, sha256):
-        _refuse(folder, [f"image={config.image} is another picture now, or has other captions"])
+    if begun and [begun.get("name"), begun.get("sha256")] != [concept.name, identity["sha256"]]:
+        _refuse(folder, [f"image={config.image} is another picture now"])
+    if begun and begun.get("captions", []) != identity["captions"]:
+        _refuse(folder, [f"the pictures of image={config.image} have other captions now"])
     if stands.stopped:
         log.info("stopped by its rule at step %s, skipped: %s; another stop=… goes on", stands.step, folder.path)
         return None
@@ -217,7 +219,7 @@ def opened(config: RunConfig, parts: Parts, locks: ExitStack) -> PlannedRun | No
         log.info("finished before, skipped: %s", folder.path)
         return None
     folder.write_config(as_yaml(config))
-    folder.write_record(record_of(config, concept, sha256))
+    folder.write_record(record_of(config, {**identity, "path": str(concept.pictures[0])}))
     metrics = [parts.build(node) for node in config.metrics.values()]
     return PlannedRun(config, folder, concept, criteria(config.evaluation.choice, metrics))
 

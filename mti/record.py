@@ -7,24 +7,24 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mti.schema import RunConfig
-from mti.types import Concept
 
 PACKAGES = ("mti", "torch", "diffusers", "transformers", "pytorch-lightning", "hydra-core", "timm")
 
 
-def record_of(config: RunConfig, concept: Concept, sha256: str) -> dict[str, Any]:
-    """What is kept as record.json; JSON-serialisable."""
+def record_of(config: RunConfig, concept: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept as record.json; JSON-serialisable, as what is told of the concept has to be."""
     return {
         "command": command(config),
         "overrides": config.overrides,
         "choices": config.choices,
-        "concept": {"name": concept.name, "path": str(concept.pictures[0]), "sha256": sha256},
+        "concept": concept,
         "environment": {**environment(), "started": datetime.now(UTC).isoformat(timespec="seconds")},
     }
 

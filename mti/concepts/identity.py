@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
 
 from mti.images import check_file
 from mti.types import Concept
@@ -33,10 +32,8 @@ def placeholder_of(name: str) -> str:
     return f"<{'-'.join(words)[:LONGEST_PLACEHOLDER].strip('-')}-{hashed}>"
 
 
-def digest(concept: Concept, prompts: Sequence[Sequence[str]] = ()) -> str:
+def digest(concept: Concept) -> str:
     """SHA-256 over the bytes of a concept's pictures, in hexadecimal: the same for the same files, wherever they lie.
-
-    With the prompts of each picture, also over these.
 
     Raises:
         UserError: a picture cannot be read.
@@ -46,6 +43,4 @@ def digest(concept: Concept, prompts: Sequence[Sequence[str]] = ()) -> str:
         check_file(path)
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
-    if prompts:
-        total.update(repr([list(own) for own in prompts]).encode("utf-8", "surrogatepass"))
     return total.hexdigest()

@@ -12,16 +12,17 @@ from mti.reporting.runs import Run, Series
 
 PICTURE = re.compile(r"\.(png|jpe?g|jfif|webp|bmp|gif|tiff?|hei[cf]|avif)$", re.IGNORECASE)
 LONGEST = 48  # characters of a setting's value in a name
+PICTURES = "dataset.pictures"  # how many of a concept's pictures a run has
 
 # Settings that change no result, or that are something else's name: never an axis.
 IGNORED = re.compile(
     r"^(image|seed|init\.name|folder|output_dir|overrides|settings"
-    r"|(choices|experiment|dataset|logger|launcher|hydra|metrics|personalization|stop)(\..*)?"
+    r"|(choices|experiment|dataset(?!\.pictures$)|logger|launcher|hydra|metrics|personalization|stop)(\..*)?"
     r"|trainer\.(_.*|accelerator|devices|strategy|num_nodes|max_steps_per.*)|evaluation\.(steps|batch_size)"
     r"|training\.(runs_at_once|checkpoint_every)|(.*\.)?(device|download|timeout|batch_size_for_speed))$"
 )
 # Settings that belong to a picture or to a machine: an axis only where runs of one picture and seed differ in it.
-CIRCUMSTANCE = re.compile(r"^(.*\.)?(click|outside|box|crop|precision|compile)$")
+CIRCUMSTANCE = re.compile(r"^((.*\.)?(click|outside|box|crop|precision|compile)|dataset\.pictures)$")
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -63,17 +64,26 @@ def concept_names(image: str, path: str, sha256: str) -> list[str]:
 def name_concepts(runs: Sequence[Run]) -> None:
     """Give each run its concept's name. The identity is the recorded path and content, or else the image's text.
 
-    A run without a record is taken for the one recorded concept of its text, if there is just one.
+    A run without a record is taken for the one recorded concept of its text, if there is just one. Where runs differ
+    in how many pictures they have of a concept, its path alone tells.
     """
+    own = {run: run.recorded_concept for run in runs}
+    counts: dict[tuple[str, str], set[str | None]] = defaultdict(set)
+    for run, concept in own.items():
+        if concept:
+            counts[run.image, concept[0]].add(run.setting(PICTURES))
+    for run, concept in own.items():
+        if concept and len(counts[run.image, concept[0]]) > 1:
+            own[run] = (concept[0], "")
     recorded: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for run in runs:
-        if run.recorded_concept:
-            recorded[run.image].add(run.recorded_concept)
+    for run, concept in own.items():
+        if concept:
+            recorded[run.image].add(concept)
     identity = {}
-    for run in runs:
+    for run, concept in own.items():
         known = recorded[run.image]
         (only,) = known if len(known) == 1 else [(run.image, "")]
-        identity[run] = run.recorded_concept or only
+        identity[run] = concept or only
     first = {identity[run]: run for run in sorted(runs, key=lambda run: run.image, reverse=True)}
     names = shortest({key: concept_names(run.image, *key) for key, run in first.items()})
     for run in runs:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mti.reporting.naming import PICTURES
 from mti.reporting.reading import section
 from mti.reporting.runs import Run
 
@@ -36,6 +37,11 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     stopped = sum(run.stopped for run in runs)
     if stopped:
         lines.append(f"stopped by a rule: {_runs(stopped)}; curves are compared as far as all of them go")
+    counts: dict[str, set[str | None]] = defaultdict(set)
+    for run in runs:
+        counts[run.concept].add(run.setting(PICTURES))
+    if any(len(own) > 1 for own in counts.values()):
+        lines.append(f"the runs of a concept differ in {PICTURES}: a loss is that of the pictures which a run has")
     silent = sum(not section(run.record, "environment") for run in runs)
     if 0 < silent < len(runs):
         lines.append(f"{silent} of {len(runs)} runs do not say how they came to be (no record.json)")

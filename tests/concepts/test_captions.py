@@ -1,15 +1,16 @@
 """Prompts that lie beside pictures."""
 
+from contextlib import ExitStack
+
 import pytest
 from PIL import Image
 from sweeping import configured
 
 from mti.concepts.captions import captions_of
-from mti.concepts.identity import digest
 from mti.datasets.paths import concept_at
 from mti.errors import UserError
 from mti.parts import Parts
-from mti.plan import faults_of, prompts_of
+from mti.plan import faults_of, opened
 
 
 @pytest.fixture
@@ -52,12 +53,12 @@ def test_what_is_missing_is_told_before_anything_is_loaded(mug, text, told):
     assert not faults_of([configured(None, f"image={mug}", "init=star")], Parts())
 
 
-def test_other_captions_are_another_concept_for_whom_they_train(mug):
-    with_captions, without = (
-        configured(None, f"image={mug}", f"training.templates={one}", "init=star") for one in ("captions", "object")
-    )
-    before = [digest(concept_at(mug), prompts_of(one, concept_at(mug))) for one in (with_captions, without)]
+def test_a_run_does_not_go_on_with_other_captions(mug, tmp_path):
+    config = configured(tmp_path / "run", f"image={mug}", "training.templates=captions", "init=star")
+    with ExitStack() as locks:
+        assert opened(config, Parts(), locks)
+    with ExitStack() as locks:
+        assert opened(config, Parts(), locks)
     (mug / "1.txt").write_text("a photo of {} on the moon")
-    after = [digest(concept_at(mug), prompts_of(one, concept_at(mug))) for one in (with_captions, without)]
-    assert before[0] != after[0]
-    assert before[1] == after[1]
+    with ExitStack() as locks, pytest.raises(UserError, match=r"the pictures of image=\S+ have other captions now"):
+        opened(config, Parts(), locks)

@@ -3,6 +3,7 @@ from run_folders import begin, finish
 
 from mti.reporting.collection import collect
 from mti.reporting.naming import concept_names, shortest
+from mti.reporting.provenance import warnings
 from mti.types import UserError
 
 
@@ -16,6 +17,20 @@ def series(root):
 
 def came(path, sha256="0" * 64, **choices):
     return {"concept": {"name": "x", "path": path, "sha256": sha256}, "choices": choices}
+
+
+def test_one_concept_in_one_picture_or_several_is_one_concept(tmp_path):
+    for number, sha256 in ((1, "a" * 64), (4, "b" * 64)):
+        for init in ("star", "caption"):
+            folder = tmp_path / f"{init}-{number}"
+            finish(folder, "mug", init, dataset={"pictures": number}, came=came("/x/mug/0.png", sha256))
+    assert set(concepts(tmp_path).values()) == {"mug"}
+    assert series(tmp_path) == [
+        *("star dataset.pictures=1", "star dataset.pictures=4"),
+        *("caption dataset.pictures=1", "caption dataset.pictures=4"),
+    ]
+    (warning,) = [line for line in warnings(collect(tmp_path).runs) if "pictures" in line]
+    assert warning.startswith("the runs of a concept differ in dataset.pictures: a loss is that of the pictures")
 
 
 def test_the_shortest_name_that_tells_apart():
