@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float, Int
@@ -26,12 +27,11 @@ class PlaceholderTable(nn.Module):
         table = model.embedding.detach().float()
         rows = [start.to(table) if isinstance(start, Tensor) else table[list(start)] for start in starts]
         self.embeddings = nn.ParameterList([row.clone() for row in rows])
-        self._vocabulary = len(table)
+        self._first = list(accumulate((len(row) for row in rows), initial=len(table)))
 
     def placeholders(self, run: int) -> list[int]:
         """The ids that stand for the embeddings of a run."""
-        start = self._vocabulary + sum(len(embeddings) for embeddings in list(self.embeddings)[:run])
-        return list(range(start, start + len(self.embeddings[run])))
+        return list(range(self._first[run], self._first[run + 1]))
 
     def forward(self, active: Sequence[bool]) -> Float[Tensor, "num_vectors width"]:
         """All embeddings in the order of their ids; no gradient reaches those of inactive runs."""

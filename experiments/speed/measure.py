@@ -26,7 +26,7 @@ from mti.datasets import POCKET
 from mti.images import read_picture, to_tensor
 from mti.inversion import Run, TextualInversion
 from mti.library_logging import quiet_lightning
-from mti.memory import fitting
+from mti.memory import fitting, memory_kept
 from mti.models.sd import StableDiffusion
 from mti.optimizers.adamw import AdamW
 from mti.schema import Trainer, Training
@@ -84,6 +84,7 @@ def runs_of(model: StableDiffusion, count: int) -> list[Run]:
     return made
 
 
+@memory_kept()  # as where runs are trained
 def steady(model: StableDiffusion, runs: list[Run], steps: int) -> Seconds:
     """Seconds a step of so many runs trained together, by Lightning, without evaluation."""
     clock = Clock()
@@ -94,6 +95,7 @@ def steady(model: StableDiffusion, runs: list[Run], steps: int) -> Seconds:
     return pace(clock.ended)
 
 
+@memory_kept()
 def floor(model: StableDiffusion, samples: int, repeats: int = 3) -> Seconds:
     """Seconds of the U-Net's forward and its gradient to the conditioning alone, for so many samples."""
     noisy = torch.randn(samples, *model.latent_shape, device=model.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import pickle
 from typing import Any
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
@@ -22,7 +22,7 @@ class ComposedOnce:
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._parser = OverridesParser.create(loader)
-        self._kept: dict[tuple[str, ...], DictConfig] = {}
+        self._kept: dict[tuple[str, ...], bytes] = {}  # as pickles, which are copied twice as fast as configurations
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -36,8 +36,8 @@ class ComposedOnce:
         if not all(_is_change(one) for one in overrides):
             return self._loader.load_sweep_config(master_config, sweep_overrides)
         if chosen not in self._kept:
-            self._kept[chosen] = self._loader.load_sweep_config(master_config, list(chosen))
-        config = copy.deepcopy(self._kept[chosen])
+            self._kept[chosen] = pickle.dumps(self._loader.load_sweep_config(master_config, list(chosen)))
+        config: DictConfig = pickle.loads(self._kept[chosen])
         try:
             for one in values:
                 if isinstance(OmegaConf.select(config, one.key_or_group), DictConfig):

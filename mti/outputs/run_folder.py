@@ -129,6 +129,10 @@ class RunFolder:
         """Write metrics.csv: the step, then a column per value, empty where it was not measured."""
         write_rows(self.path / "metrics.csv", self._rows)
 
+    def forget(self) -> None:
+        """Let go of what was recorded: the file has it."""
+        self._rows = {}
+
     def metrics(self) -> dict[str, Curve]:
         """The curves of metrics.csv, so that `metrics()["eval/mse"][100]` is a number; empty without the file."""
         return curves(self._read_rows())
