@@ -207,7 +207,5 @@ def train_batch(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Part
             writers[i].close(embeddings, module.stopped.get(i, module.step), seconds, pace, i in module.stopped)
 
     isolated(range(len(runs)), close, lambda i, reason: fail(runs[i].planned, reason))
-    for run in runs:
-        run.planned.folder.forget()
     release(model.device)
     return None

@@ -129,10 +129,6 @@ class RunFolder:
         """Write metrics.csv: the step, then a column per value, empty where it was not measured."""
         write_rows(self.path / "metrics.csv", self._rows)
 
-    def forget(self) -> None:
-        """Let go of what was recorded: the file has it."""
-        self._rows = {}
-
     def metrics(self) -> dict[str, Curve]:
         """The curves of metrics.csv, so that `metrics()["eval/mse"][100]` is a number; empty without the file."""
         return curves(self._read_rows())
@@ -280,6 +276,7 @@ class RunFolder:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Close the run: `status` is "finished" (`stopped`: by a rule), or "failed" with a `reason`. Comes last."""
         write_json(self.path / "summary.json", summary)
+        self._rows = {}  # metrics.csv has them
 
     def summary(self) -> dict[str, Any] | None:
         """How the run ended; None while it has not."""
