@@ -13,7 +13,7 @@ from pathlib import Path
 from mti.files import make_folder, writing
 from mti.types import UserError
 
-SPARE = 1024  # open files beside the locks
+SPARE, LEAST = 1024, 128  # open files beside the locks: so many are asked for, and with fewer nothing goes
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def allow_locks(count: int) -> None:
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if allowed < wanted:
+    if allowed < count + LEAST:
         raise UserError(
             f"{count:,} runs at once need {wanted:,} open files, and the system allows {hard:,}: "
             "split the sweep, or raise its limit (ulimit -Hn)"

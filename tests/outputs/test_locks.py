@@ -56,6 +56,9 @@ def test_as_many_locks_as_a_sweep_has_runs(monkeypatch):
     assert limits[-1] == [4024, 4096]
     with pytest.raises(UserError, match=r"^5,000 runs at once need 6,024 open files, and the system allows 4,096: "):
         allow_locks(5000)
+    limits.append([1024, 1024])  # of a system that allows no more than is usual
+    allow_locks(12)
+    assert limits[-1] == [1024, 1024]
     limits.append([256, resource.RLIM_INFINITY])
     allow_locks(5000)
     assert limits[-1] == [6024, resource.RLIM_INFINITY]
