@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from mti.errors import UserError
-from mti.files import DamagedFile, read_text
+from mti.files import DamagedFile, read_lines
 from mti.schema import RunConfig
 from mti.templates import SLOT, TEMPLATES, templates_of
 from mti.typed import convert, located, near, written
@@ -72,8 +72,7 @@ def with_templates(config: RunConfig, faults: list[str]) -> RunConfig:
     if not isinstance(choice, str) or choice in TEMPLATES:
         return config
     try:
-        lines = read_text(Path(os.path.expanduser(choice)), "give another").splitlines()
-        prompts: list[str] | str = [line.strip() for line in lines if line.strip()]
+        prompts: list[str] | str = read_lines(Path(os.path.expanduser(choice)), "give another")
     except DamagedFile:
         names = ", ".join(TEMPLATES)
         faults.append(

@@ -203,6 +203,11 @@ def read_text(path: Path, remedy: str) -> str:
     return text
 
 
+def read_lines(path: Path, remedy: str) -> list[str]:
+    """The lines of a text that have something in them, without the blanks around it. Errors as of `read_text`."""
+    return [line.strip() for line in read_text(path, remedy).splitlines() if line.strip()]
+
+
 def read_json(path: Path, remedy: str) -> Any:
     """The value in a JSON file. Numbers that are not finite are null.
 

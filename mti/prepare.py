@@ -139,7 +139,7 @@ class Preparation:
             with phase(f"{concept.name}: encoding its pictures"):
                 encoded = [self.model.encode_picture(view) for view in views]
             self._posteriors[id(concept), flip] = [Posterior(mean.cpu(), std.cpu()) for mean, std in encoded]
-        mask = mask_of(concept, references)
+        mask, prompts = mask_of(concept, references), prompts_of(config, planned.concept)
         runs = [
             Run(
                 concept.name,
@@ -151,7 +151,7 @@ class Preparation:
                 start.rows,
                 loss_weights(mask, self.model.latent_shape, config.training),
                 self.parts.build(config.stop) if config.stop else None,
-                prompts_of(config, planned.concept),
+                prompts,
             )
             for _, start in starts
         ]

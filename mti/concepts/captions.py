@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mti.files import read_text
+from mti.files import read_lines
 from mti.images import printable
 from mti.templates import SLOT
 from mti.types import UserError
@@ -29,7 +29,7 @@ def captions_of(pictures: Sequence[Path]) -> list[list[str]]:
 
 def _prompts(file: Path, picture: Path) -> list[str]:
     remedy = f"write a prompt for {printable(picture.name)} into it, such as 'a photo of {SLOT} on a table'"
-    prompts = [line.strip() for line in read_text(file, remedy).splitlines() if line.strip()]
+    prompts = read_lines(file, remedy)
     for prompt in prompts:
         if SLOT not in prompt:
             raise UserError(f"{printable(file)} has {prompt!r}: put {SLOT} where the learned tokens go")
