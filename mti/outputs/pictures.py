@@ -28,6 +28,15 @@ BROKEN = (
 """What Pillow's PNG decoder raises on a broken file."""
 
 
+def save_picture(path: Path, picture: Image.Image, largest: int | None = None) -> None:
+    """Keep one picture, at most so many pixels wide and high."""
+    small = picture.convert("RGB")
+    if largest:
+        small.thumbnail((largest, largest))
+    with atomic(path) as draft:
+        small.save(draft, "PNG")
+
+
 def save_pictures(folder: Path, pictures: Mapping[str, Image.Image]) -> None:
     """Keep pictures by name, in place of what the folder holds."""
     with atomic(folder) as draft:

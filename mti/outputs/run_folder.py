@@ -31,7 +31,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from mti.files import DamagedFile, atomic, clean, write_bytes, write_json
+from mti.files import DamagedFile, clean, write_bytes, write_json
 from mti.outputs.checkpoints import Checkpoint, Checkpoints
 from mti.outputs.locks import locked
 from mti.outputs.metrics_table import Curve, Rows, curves, read_rows, write_rows
@@ -41,14 +41,13 @@ from mti.outputs.pictures import (
     numbered_pictures,
     prompted_pictures,
     read_picture,
+    save_picture,
     save_pictures,
     save_prompted,
 )
 from mti.outputs.plain_data import LEVELS, TEXT, read_shaped, read_yaml
 from mti.outputs.tokens_file import load_tokens, save_tokens
 from mti.types import InitialText
-
-INPUT_SIZE = 512  # pixels
 
 
 class RunFolder:
@@ -63,7 +62,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._rows: Rows = {}
+        self._rows: Rows | None = {}  # None once the run is closed: metrics.csv has them
         self._checkpoints = Checkpoints(self.path / "checkpoints")
         self._anew = f"delete {self.path} to begin this run anew"
         self._end_anew = f"delete {self.path / 'summary.json'}, and the same command writes it again"
@@ -123,15 +122,21 @@ class RunFolder:
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Add measured values to the row of a step. They reach the file with the next `flush`."""
-        self._rows.setdefault(step, {}).update((name, float(value)) for name, value in values.items())
+        self._recorded.setdefault(step, {}).update((name, float(value)) for name, value in values.items())
 
     def flush(self) -> None:
         """Write metrics.csv: the step, then a column per value, empty where it was not measured."""
-        write_rows(self.path / "metrics.csv", self._rows)
+        write_rows(self.path / "metrics.csv", self._recorded)
 
     def metrics(self) -> dict[str, Curve]:
         """The curves of metrics.csv, so that `metrics()["eval/mse"][100]` is a number; empty without the file."""
         return curves(self._read_rows())
+
+    @property
+    def _recorded(self) -> Rows:
+        if self._rows is None:
+            self._rows = self._read_rows()
+        return self._rows
 
     def _read_rows(self) -> Rows:
         path = self.path / "metrics.csv"
@@ -142,7 +147,7 @@ class RunFolder:
     def save_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Keep all that training needs to go on after `step` updates, beside what was kept last. Metrics come first."""
         self.flush()
-        rows = sum(row < step for row in self._rows)
+        rows = sum(row < step for row in self._recorded)
         self._checkpoints.save(Checkpoint(step, dict(tensors), rows))
 
     def checkpoints(self) -> list[int]:
@@ -171,7 +176,7 @@ class RunFolder:
 
     def curve(self, name: str) -> Curve:
         """What has been recorded of a value, whether or not it is in the file yet."""
-        return curves(self._rows).get(name, {})
+        return curves(self._recorded).get(name, {})
 
     def resume(self, step: int) -> None:
         """Go on after `step` updates: take up what metrics.csv says of the steps up to there, and forget later ones.
@@ -227,10 +232,7 @@ class RunFolder:
 
     def save_input(self, picture: Image.Image) -> None:
         """Keep the concept's picture, at most 512 pixels wide and high."""
-        small = picture.convert("RGB")
-        small.thumbnail((INPUT_SIZE, INPUT_SIZE))
-        with atomic(self.path / "input.png") as draft:
-            small.save(draft, "PNG")
+        save_picture(self.path / "input.png", picture, largest=512)
 
     def input(self) -> Image.Image | None:
         """The concept's picture; None if none is kept."""
@@ -239,8 +241,7 @@ class RunFolder:
 
     def save_comparison(self, picture: Image.Image) -> None:
         """Keep the picture that shows the whole run."""
-        with atomic(self.path / "comparison.png") as draft:
-            picture.save(draft, "PNG")
+        save_picture(self.path / "comparison.png", picture)
 
     def write_calibration(self, levels: Mapping[str, Mapping[str, float]]) -> None:
         """Keep the levels of `mti.calibration`."""
@@ -276,7 +277,7 @@ class RunFolder:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Close the run: `status` is "finished" (`stopped`: by a rule), or "failed" with a `reason`. Comes last."""
         write_json(self.path / "summary.json", summary)
-        self._rows = {}  # metrics.csv has them
+        self._rows = None
 
     def summary(self) -> dict[str, Any] | None:
         """How the run ended; None while it has not."""

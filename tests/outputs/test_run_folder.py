@@ -124,6 +124,17 @@ def test_tokens_come_back(folder):
     assert placeholder == "<teapot>"
 
 
+def test_a_closed_run_keeps_what_is_recorded_after(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.record(0, {"eval/mse": 1.0})
+    folder.flush()
+    folder.write_summary({"status": "finished"})
+    assert folder.curve("eval/mse") == {0: 1.0}
+    folder.record(1, {"eval/mse": 0.5})
+    folder.flush()
+    assert folder.metrics() == {"eval/mse": {0: 1.0, 1: 0.5}}
+
+
 def test_only_the_summary_makes_a_run_finished(folder):
     folder.write_summary({"status": "failed", "reason": "non-finite loss"})
     assert not folder.finished
