@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,13 @@ log = logging.getLogger("mti")
 class RunWriter:
     """Where a run's measurements and pictures go while it is trained: to its folder, and to the chosen logger."""
 
-    def __init__(self, prepared: PreparedRun, logger: RunLogger, protocol: Mapping[str, Any]) -> None:
-        self.prepared, self.logger, self.protocol = prepared, logger, protocol
-        self.folder = prepared.planned.folder
+    def __init__(self, prepared: PreparedRun, protocol: Mapping[str, Any], step: int) -> None:
+        self.prepared, self.protocol = prepared, protocol
+        self.folder, self.logger = prepared.planned.folder, RunLogger()
+        self.step = step  # updates done when its batch began
+        self.looked_at: int | None = None  # the step at which it was evaluated, or found not due
+        self._began = time.monotonic()
+        self._updates, self._seconds, self._company = 0, 0.0, 0  # its share of the seconds; runs of the batches
 
     def open_logger(self, logger: Logger, step: int) -> None:
         """Open the chosen logger's run: grouped by experiment, the initializer as job type."""
@@ -42,17 +47,22 @@ class RunWriter:
             for what, picture in self.prepared.concept.shown.items():
                 self.logger.pictures(0, f"concept/{what}", [picture], [what])
 
-    def begin(self, race: RunFolder) -> tuple[int, dict[str, Tensor]] | None:
-        """Take up what the winner of the run's race was measured to be; the state that it goes on from."""
+    def begin(self, race: RunFolder) -> None:
+        """Take up what the winner of the run's race was measured to be."""
         for name, curve in race.metrics().items():
             for step, value in curve.items():
                 self.record(step, {name: value})
-        return race.load_state()
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Measured values, true after so many updates."""
         self.folder.record(step, values)
         self.logger.log(step, values)
+
+    def updated(self, seconds: float, runs: int) -> None:
+        """An update of a batch of so many runs was made in so many seconds."""
+        self._updates += 1
+        self._seconds += seconds / runs
+        self._company += runs
 
     def save_state(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """All that training needs to go on after so many updates: what was measured before is not measured again."""
@@ -76,56 +86,46 @@ class RunWriter:
         if self.logger.wants_tokens:
             self.logger.tokens(step, path)
 
-    def close(
-        self,
-        embeddings: Float[Tensor, "num_vectors width"],
-        steps: int,
-        seconds: float,
-        pace: Mapping[str, Any],
-        stopped: bool = False,
-    ) -> None:
+    def close(self, embeddings: Float[Tensor, "num_vectors width"], stopped: bool = False) -> None:
         """Write tokens, the picture that shows the whole run, and the summary of a run that came to its end.
 
         Args:
             embeddings: the learned ones.
-            steps: updates done.
-            seconds: of the whole batch, evaluations included.
-            pace: the seconds of one `update` of this run, None if unknown, in a batch of so many `runs_at_once`.
             stopped: by its rule, which the summary names, and not by `trainer.max_steps`.
         """
-        self._leave(embeddings, steps)
+        self._leave(embeddings)
         config = self.prepared.planned.config
         rule = {"stopped": {"rule": plain(config)["stop"], "max_steps": config.trainer.max_steps}} if stopped else {}
-        took = {"seconds": round(seconds, 1), "pace": self._pace(**pace)}
-        summary = {"status": "finished", "steps": steps, **rule, **took, **self._about()}
+        took = {"seconds": round(time.monotonic() - self._began, 1), "pace": self.pace()}
+        summary = {"status": "finished", "steps": self.step, **rule, **took, **self._about()}
         self.folder.write_summary(summary)
         self.logger.finish(summary)
 
-    def fail(self, embeddings: Float[Tensor, "num_vectors width"], steps: int, reason: str) -> None:
+    def fail(self, embeddings: Float[Tensor, "num_vectors width"], reason: str) -> None:
         """The same for a run that ended before, as far as its folder takes it."""
         try:
-            self._leave(embeddings, steps)
+            self._leave(embeddings)
         except UserError as error:
             log.error("%s: %s", self.prepared.planned.config.title, error)
         self.logger.finish(fail(self.prepared.planned, reason, self._about()))
 
-    def _leave(self, embeddings: Tensor, steps: int) -> None:
+    def _leave(self, embeddings: Tensor) -> None:
         planned, concept = self.prepared.planned, self.prepared.concept
         self.folder.flush()
         self.folder.write_tokens(embeddings, placeholder_of(concept.name))
         self.folder.save_input(concept.pictures[0])
-        samples = {step: self.folder.pictures(step) for step in self.folder.sampled_steps() if step <= steps}
+        samples = {step: self.folder.pictures(step) for step in self.folder.sampled_steps() if step <= self.step}
         if samples:
             page = comparison(concept.pictures[0], samples, planned.config.title, self.prepared.text.text)
             self.folder.save_comparison(page)
 
-    def _pace(self, update: float | None, runs_at_once: int) -> dict[str, Any]:
-        """The seconds of perception and of one update, and those of a race with the updates that it stands for."""
-        prepared = self.prepared
+    def pace(self) -> dict[str, Any]:
+        """The seconds of perception, of one update (None if none was made), and of a race with the updates of it."""
+        prepared, updates = self.prepared, self._updates
         pace = {
             "perception": round(prepared.perception, 4),
-            "update": None if update is None else round(update, 6),
-            "runs_at_once": runs_at_once,
+            "update": round(self._seconds / updates, 6) if updates else None,
+            "runs_at_once": round(self._company / updates) if updates else None,
         }
         if not prepared.raced:
             return pace

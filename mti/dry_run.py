@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 
+from mti.batches import fitting_runs
 from mti.errors import UserError
 from mti.evaluation import draw_pictures, evaluation_losses, ids_of, is_personalized, measured, reconstruction_prompts
 from mti.inversion import Run, TextualInversion
@@ -27,7 +28,6 @@ from mti.parts import Parts
 from mti.plan import Standing, standing
 from mti.schema import RunConfig, groups
 from mti.templates import SLOT, templates_of
-from mti.train import fitting_runs
 from mti.types import LatentDiffusion, Metric, Posterior
 
 STEPS = 3  # fused steps that are timed, after one that is not

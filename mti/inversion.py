@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Run:
     weights: Sequence[Float[Tensor, "pictures 1 h w"]] | None = None  # of the loss, for each of the posteriors
     stop: StopRule | None = None  # None: never
     prompts: Sequence[Sequence[str]] = ()  # to train with, of each picture by itself; none: training.templates of all
+    max_steps: int | None = None  # updates at most; None: as many as the trainer makes
 
 
 class TextualInversion(pl.LightningModule):
@@ -43,16 +45,22 @@ class TextualInversion(pl.LightningModule):
     The loss is the sum over runs of each run's mean, so with AdamW and clipping per run no run touches
     another. A run whose loss or embeddings are no longer finite fails: `failures` says why, and its embeddings keep
     their last good state. `stopped` says after how many updates a run has learned enough; it is trained no further.
+
+    Args:
+        model: the frozen model.
+        runs: what is learned; their batch size is the same.
+        begun: the updates that each has done before; None: none.
     """
 
-    def __init__(self, model: LatentDiffusion, runs: Sequence[Run], start: int = 0):
+    def __init__(self, model: LatentDiffusion, runs: Sequence[Run], begun: Sequence[int] | None = None):
         super().__init__()
         self._frozen = (model,)  # a tuple hides the model from Lightning
         self.runs = list(runs)
         self.batch_size = runs[0].training.batch_size  # shared by all
         self.table = PlaceholderTable(model, [run.token_ids if run.start is None else run.start for run in runs])
         self.vocabulary = Vocabulary(model.embedding, model.widths)
-        self.step = start  # updates done
+        self.begun = list(begun or [0] * len(self.runs))
+        self.done = 0  # updates of this module
         self.losses = [float("nan")] * len(self.runs)  # of each run's latest batch
         self.failures: dict[int, str] = {}
         self.stopped: dict[int, int] = {}
@@ -77,15 +85,23 @@ class TextualInversion(pl.LightningModule):
 
     @property
     def active(self) -> list[int]:
-        """The runs that are trained: neither failed nor stopped."""
-        return [i for i in self.present if i not in self.stopped]
+        """The runs that are trained: neither failed nor stopped, nor at the end of their updates."""
+        return [i for i in range(len(self.runs)) if i not in self.failures and self._left(i) > 0]
 
     @property
     def present(self) -> list[int]:
-        """The same, with those that stop after this very update."""
-        return [
-            i for i in range(len(self.runs)) if i not in self.failures and self.stopped.get(i, self.step) == self.step
-        ]
+        """The same, with those that ended with the very last update, unless they failed."""
+        return [i for i in range(len(self.runs)) if i not in self.failures and self._left(i) >= 0]
+
+    def step(self, run: int) -> int:
+        """The updates that a run has done."""
+        return self.begun[run] + self.done + min(0, self._left(run))
+
+    def _left(self, run: int) -> int:
+        """The updates that are left to a run; negative once it has ended."""
+        most = self.runs[run].max_steps
+        end = self.stopped.get(run, sys.maxsize if most is None else most)
+        return max(end, self.begun[run]) - self.begun[run] - self.done
 
     def embeddings(self) -> Float[Tensor, "num_vectors width"]:
         """The embeddings of all runs in the order of their placeholder ids."""
@@ -101,18 +117,18 @@ class TextualInversion(pl.LightningModule):
         """The same of all runs, in the order of their placeholder ids."""
         return torch.cat([self.learned(i) for i in range(len(self.runs))])
 
-    def training_step(self, step: int) -> Tensor:
-        """The sum over runs of each run's mean loss on the batch that chance gives it at this step."""
+    def training_step(self, _: int) -> Tensor:
+        """The sum over runs of each run's mean loss on the batch that chance gives it at its step."""
         active = self.active
         shape = self.model.latent_shape
         samples = [
-            (i, training_draw(self.runs[i].seed, self.runs[i].image, step, k, shape))
+            (i, training_draw(self.runs[i].seed, self.runs[i].image, self.step(i), k, shape))
             for i in active
             for k in range(self.batch_size)
         ]
         z = torch.stack([sample_latent(self.runs[i].posteriors, draw) for i, draw in samples])
         eps = torch.stack([draw.noise for _, draw in samples])
-        times = [self._timestep(i, step, n % self.batch_size, draw) for n, (i, draw) in enumerate(samples)]
+        times = [self._timestep(i, n % self.batch_size, draw) for n, (i, draw) in enumerate(samples)]
         t = torch.tensor([int(time * len(self.model.alphas_cumprod)) for time in times])
         ids = torch.stack([drawn_prompt(self._prompts[i], draw) for i, draw in samples])
         text, prompt = encode_distinct(self.model, ids.to(self.device), self.embeddings())
@@ -123,11 +139,11 @@ class TextualInversion(pl.LightningModule):
             self.losses[i] = value
         return loss[self._checked(active, loss.isfinite(), "loss")].sum()
 
-    def _timestep(self, run: int, step: int, sample: int, draw: TrainingDraw) -> float:
+    def _timestep(self, run: int, sample: int, draw: TrainingDraw) -> float:
         own = self.runs[run]
         if own.training.timesteps == "uniform":
             return draw.timestep
-        return stratified(own.seed, own.image, step, sample, self.batch_size, draw.timestep)
+        return stratified(own.seed, own.image, self.step(run), sample, self.batch_size, draw.timestep)
 
     def _weight(self, samples: Sequence[tuple[int, TrainingDraw]]) -> Tensor | None:
         """What each place of each latent counts in the loss; None if all count the same."""
@@ -141,9 +157,9 @@ class TextualInversion(pl.LightningModule):
         """A parameter group for each run, going on where a loaded run state left it; runs of one optimizer share it."""
         makers = {id(run.optimizer): run.optimizer for run in self.runs}
         groups: dict[int, list[dict[str, Any]]] = {key: [] for key in makers}
-        for run, embeddings in zip(self.runs, self.table.embeddings, strict=True):
+        for i, (run, embeddings) in enumerate(zip(self.runs, self.table.embeddings, strict=True)):
             how = {"lr": rate(run.training, 0), "weight_decay": run.training.weight_decay, "training": run.training}
-            groups[id(run.optimizer)].append({"params": [embeddings], **how})
+            groups[id(run.optimizer)].append({"params": [embeddings], **how, "run": i})
         parts = [makers[key](own, self.vocabulary) for key, own in groups.items()]
         optimizer = parts[0] if len(parts) == 1 else Together(parts)
         for i, state in self._kept.items():
@@ -157,7 +173,7 @@ class TextualInversion(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Set each run's learning rate, clip its gradient, and keep failed and stopped runs out of the update."""
         for group in optimizer.param_groups:
-            group["lr"] = rate(group["training"], self.step)
+            group["lr"] = rate(group["training"], self.step(group["run"]))
         active = self.active
         for i, (run, embeddings) in enumerate(zip(self.runs, self.table.embeddings, strict=True)):
             if i not in active:
@@ -175,10 +191,11 @@ class TextualInversion(pl.LightningModule):
             for i in active:
                 good, embeddings = self._good[i], self.table.embeddings[i]
                 embeddings.copy_(good) if i in self.failures else good.copy_(embeddings)
-        self.step += 1
-        for i in self.active:
+        self.done += 1
+        for i in self.present:
             if (average := self._averages[i]) is not None:
-                decay = min(self.runs[i].training.average or 0.0, (1 + self.step) / (10 + self.step))
+                step = self.step(i)
+                decay = min(self.runs[i].training.average or 0.0, (1 + step) / (10 + step))
                 average.lerp_(self._good[i], 1 - decay)
         if not self.active:
             self.trainer.should_stop = True
@@ -202,8 +219,9 @@ class TextualInversion(pl.LightningModule):
         """`finite`, with the runs for which it is false noted as failures."""
         for i, good in zip(runs, finite.tolist(), strict=True):
             if not good:
+                how_fast = self.runs[i].training.learning_rate
                 self.failures[i] = (
-                    f"non-finite {what} at step {self.step} (learning rate {self.runs[i].training.learning_rate:g}): "
+                    f"non-finite {what} at step {self.step(i)} (learning rate {how_fast:g}): "
                     "the embeddings before it are kept; try a lower learning rate or training.max_grad_norm=1"
                 )
         return finite

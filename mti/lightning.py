@@ -39,7 +39,7 @@ def device_of(settings: Trainer) -> torch.device:
         return lightning_trainer(settings).strategy.root_device
 
 
-def step_numbers(start: int, stop: int) -> DataLoader[int]:
-    """What Lightning iterates over: a step's number is all that its batch depends on."""
-    numbers: Any = range(start, stop)
+def step_numbers(steps: int) -> DataLoader[int]:
+    """What Lightning iterates over: numbers alone, since the module draws its batches itself."""
+    numbers: Any = range(steps)
     return DataLoader(numbers, batch_size=None)

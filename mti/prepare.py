@@ -152,6 +152,7 @@ class Preparation:
                 loss_weights(mask, self.model.latent_shape, config.training),
                 self.parts.build(config.stop) if config.stop else None,
                 prompts,
+                config.trainer.max_steps,
             )
             for _, start in starts
         ]

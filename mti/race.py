@@ -57,7 +57,7 @@ def race(
     try:
         with quiet_lightning(), TERMINATION.deferred():
             trainer = lightning_trainer(replace(config.trainer, max_steps=cuts[-1]), [halving])
-            trainer.fit(module, step_numbers(0, cuts[-1]))
+            trainer.fit(module, step_numbers(cuts[-1]))
     except Exception as error:
         if is_out_of_memory(error):
             raise UserError(f"out of memory with {len(runs)} candidates at once: lower init.candidates") from None
@@ -101,13 +101,13 @@ class Halving(pl.Callback):
         assert isinstance(pl_module, TextualInversion)
         TERMINATION.raise_if_requested()
         for i in pl_module.active:
-            self.rows[i].setdefault(pl_module.step - 1, {})["train/mse"] = pl_module.losses[i]
+            self.rows[i].setdefault(pl_module.done - 1, {})["train/mse"] = pl_module.losses[i]
         self._measure(pl_module)
-        if pl_module.step in self.cuts:
+        if pl_module.done in self.cuts:
             self._cut(pl_module)
 
     def _measure(self, module: TextualInversion) -> None:
-        step, which = module.step, module.active
+        step, which = module.done, module.active
         evaluated = step in self.evaluation.steps
         if not which or not (evaluated or step in self.cuts):
             return
@@ -119,7 +119,7 @@ class Halving(pl.Callback):
                 self.learned[i][step] = module.learned(i).detach().cpu().clone()
 
     def _cut(self, module: TextualInversion) -> None:
-        step, last = module.step, module.step == self.cuts[-1]
+        step, last = module.done, module.done == self.cuts[-1]
         best = sorted(module.active, key=lambda i: self.losses[i][step])
         kept = kept_at(len(best), last)
         for i in best[kept:]:

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from mti.checks import checked
+from mti.inversion import Run
+from mti.optimizers.adamw import AdamW
+from mti.outputs import RunFolder
 from mti.parts import Parts
-from mti.plan import faults_of, placed
+from mti.plan import PlannedRun, faults_of, placed
+from mti.prepare import PreparedRun
 from mti.run import Executor, run_all
-from mti.schema import RunConfig
+from mti.schema import RunConfig, Training
+from mti.types import Concept, InitialText, PreparedConcept
 
 CONF = str(Path(__file__).parent.parent / "conf")
 SMALL = [
@@ -43,6 +50,16 @@ def configured(folder: Path | None, *overrides: str) -> RunConfig:
 def small(folder: Path, model: Path, *overrides: str) -> RunConfig:
     """The same, small, on a tiny model."""
     return configured(folder, *SMALL, f"model.path={model}", "model.name=tiny", *overrides)
+
+
+def prepared(folder: Path, at_once: int | str = 4, raced: int = 0) -> PreparedRun:
+    """A run in a folder that cannot be trained: of one token, of which at most so many are to be trained at once."""
+    picture = Image.new("RGB", (8, 8))
+    config = configured(folder, f"training.runs_at_once={at_once}")
+    planned = PlannedRun(config, RunFolder(folder), Concept("x", ()))
+    concept, text = PreparedConcept("x", {}, (picture,), picture), InitialText("a", "given", "a")
+    run = Run("x", 0, [1], [], Training(), AdamW())
+    return PreparedRun(planned, concept, text, ["a"], torch.zeros(1, 3, 8, 8), None, run, raced)
 
 
 def invert(configs: Sequence[RunConfig], executor: Executor | None = None) -> bool:

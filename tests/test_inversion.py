@@ -8,13 +8,13 @@ from mti import inversion
 from mti.evaluation import evaluation_loss, ids_of
 from mti.inversion import Run, TextualInversion, sample_latent
 from mti.library_logging import quiet_lightning
+from mti.lightning import lightning_trainer, step_numbers
 from mti.noise import training_draw
 from mti.optimizers.adamw import AdamW
 from mti.optimizers.directional import Directional
 from mti.optimizers.keep_norm import KeepNorm
 from mti.schema import Evaluation, Trainer, Training
 from mti.tokens import prompt_ids
-from mti.train import lightning_trainer, step_numbers
 from mti.types import Posterior
 
 ADAMW = AdamW()  # shared, as equal parts are
@@ -46,12 +46,12 @@ class Losses(pl.Callback):
 
 def fit(model, runs, steps=4, start=0, states=(), module_type=TextualInversion):
     """Train; the module, and the losses of every step and run."""
-    module, losses = module_type(model, runs, start=start), Losses()
+    module, losses = module_type(model, runs, [start] * len(runs)), Losses()
     for i, state in enumerate(states):
         module.load_run_state(i, state)
     with quiet_lightning():
-        trainer = lightning_trainer(Trainer(max_steps=steps, accelerator="cpu"), [losses])
-        trainer.fit(module, step_numbers(start, steps))
+        trainer = lightning_trainer(Trainer(max_steps=steps - start, accelerator="cpu"), [losses])
+        trainer.fit(module, step_numbers(steps - start))
     return module, losses.curves
 
 
@@ -141,9 +141,27 @@ def test_a_run_resumes_bit_exactly(tiny_sd, posterior):
     states = [{name: t.clone() for name, t in half.run_state(i).items()} for i in range(2)]
     assert sum(t.numel() * t.element_size() for t in states[0].values()) < 10_000
     rest, _ = fit(tiny_sd, runs, steps=6, start=3, states=states)
-    assert rest.step == whole.step == 6
+    assert rest.step(0) == whole.step(0) == 6
     for a, b in zip(embeddings(whole), embeddings(rest), strict=True):
         assert torch.equal(a, b)
+
+
+def test_runs_that_have_come_differently_far_are_trained_together(tiny_sd, posterior):
+    """One that goes on after 3 updates, one that begins and one that may make a single update, each as if alone."""
+    runs = [a_run(tiny_sd, posterior, schedule="cosine", horizon=6, average=0.9) for _ in range(2)]
+    runs.append(replace(a_run(tiny_sd, posterior, "star"), max_steps=1))
+    whole, _ = fit(tiny_sd, runs[:1], steps=6)
+    half, _ = fit(tiny_sd, runs[:1], steps=3)
+    module = TextualInversion(tiny_sd, runs, [3, 0, 0])
+    module.load_run_state(0, {name: t.clone() for name, t in half.run_state(0).items()})
+    losses = Losses()
+    with quiet_lightning():
+        lightning_trainer(Trainer(max_steps=3, accelerator="cpu"), [losses]).fit(module, step_numbers(3))
+    assert [module.step(i) for i in range(3)] == [6, 3, 1]
+    assert module.active == [0, 1]
+    one, _ = fit(tiny_sd, runs[2:], steps=1)
+    for i, alone in enumerate((whole, half, one)):
+        torch.testing.assert_close(module.learned(i), alone.learned(0), rtol=1e-3, atol=1e-4)
 
 
 CHOICES = [
@@ -221,7 +239,7 @@ class Poisoned(TextualInversion):
 
     def on_before_optimizer_step(self, optimizer):
         super().on_before_optimizer_step(optimizer)
-        if self.step == 2:
+        if self.step(0) == 2:
             self.table.embeddings[0].grad.fill_(float("nan"))
 
 

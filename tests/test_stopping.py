@@ -68,11 +68,26 @@ def test_company_that_leaves_changes_no_more_than_rounding(runs):
     assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=1e-4)
 
 
+def test_its_place_is_taken_by_a_run_that_waits(runs, tiny_sd_folder, tmp_path):
+    pairs = "training.runs_at_once=2"
+    third = small(tmp_path / "third", tiny_sd_folder, *LONG, "seed=2", pairs)
+    assert invert([*runs(pairs), third])
+    stopped, whole, after = folders([*runs(), third])
+    assert stopped.summary()["steps"] == 2
+    assert list(whole.read_batch().members.values()) == [2, 0]
+    assert list(after.metrics()["train/mse"]) == [0, 1, 2, 3, 4, 5]
+    assert after.sampled_steps() == [0, 6]
+    alone = small(tmp_path / "alone", tiny_sd_folder, *LONG, "seed=2")
+    assert invert([alone])
+    for name, curve in folders([alone])[0].metrics().items():
+        assert after.metrics()[name] == pytest.approx(curve, rel=1e-4), name
+
+
 def test_where_all_have_learned_enough_the_batch_ends_and_the_next_begins(runs):
     pairs = "training.runs_at_once=2"
     configs = [*runs(pairs, *FLAT, name="a"), *runs(pairs, *FLAT, name="b")]
     assert invert(configs)
-    assert len({tuple(one.read_batch()) for one in folders(configs)}) == 2
+    assert len({tuple(one.read_batch().members) for one in folders(configs)}) == 2
     assert [one.summary()["steps"] for one in folders(configs)] == [2, 2, 2, 2]
 
 

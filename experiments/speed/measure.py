@@ -26,11 +26,11 @@ from mti.datasets import POCKET
 from mti.images import read_picture, to_tensor
 from mti.inversion import Run, TextualInversion
 from mti.library_logging import quiet_lightning
+from mti.lightning import lightning_trainer, step_numbers
 from mti.memory import fitting, memory_kept
 from mti.models.sd import StableDiffusion
 from mti.optimizers.adamw import AdamW
 from mti.schema import Trainer, Training
-from mti.train import lightning_trainer, step_numbers
 from mti.types import Posterior
 from mti.weights import weights_path
 
@@ -91,7 +91,7 @@ def steady(model: StableDiffusion, runs: list[Run], steps: int) -> Seconds:
     accelerator = "gpu" if model.device.type == "cuda" else "cpu"
     with quiet_lightning():
         trainer = lightning_trainer(Trainer(max_steps=steps, accelerator=accelerator), [clock])
-        trainer.fit(TextualInversion(model, runs), step_numbers(0, steps))
+        trainer.fit(TextualInversion(model, runs), step_numbers(steps))
     return pace(clock.ended)
 
 

@@ -28,6 +28,9 @@ from mti.schema import Evaluation, Personalization
 from mti.termination import TERMINATION
 from mti.types import Metric
 
+Values = dict[int, dict[str, float]]
+"""What is measured of runs, by their number in the batch."""
+
 
 class Evaluator(pl.Callback):
     """Draws once per evaluated step, and hands the same pictures to all metrics. `writers` are the runs'."""
@@ -47,23 +50,24 @@ class Evaluator(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluate what was not evaluated yet: before the first update, or where a process was stopped."""
         assert isinstance(pl_module, TextualInversion)
-        measured = [pl_module.step in self.writers[i].folder.curve("eval/mse") for i in pl_module.present]
-        if not all(measured):
-            self.evaluate(pl_module, last=False)
-        trainer.should_stop = not pl_module.active
+        self.evaluate(pl_module, [i for i in pl_module.present if not self._seen(pl_module, i)])
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Evaluate after the updates that the configuration names, and after the last."""
         assert isinstance(pl_module, TextualInversion)
-        self.evaluate(pl_module, last=pl_module.step == trainer.max_steps)
-        trainer.should_stop = not pl_module.active
+        self.evaluate(pl_module, pl_module.present)
 
-    def evaluate(self, module: TextualInversion, last: bool) -> None:
-        """Measure all runs that it is time to, and those that stop. A process told to stop measures nothing."""
-        step, values = module.step, [{} for _ in self.writers]
-        due = [i for i in module.present if last or step in self.evaluation.steps or i in module.stopped]
+    def _seen(self, module: TextualInversion, i: int) -> bool:
+        step, writer = module.step(i), self.writers[i]
+        return writer.looked_at == step or step in writer.folder.curve("eval/mse")
+
+    def evaluate(self, module: TextualInversion, which: Sequence[int]) -> None:
+        """Measure those of the runs that it is time to, or that end. A process told to stop measures nothing."""
+        values: Values = {i: {} for i in which}
+        steps, active = self.evaluation.steps, set(module.active)
+        due = [i for i in which if module.step(i) in steps or i not in active]
         if due:
-            with phase(f"evaluating {_runs(due)} after {step} steps"):
+            with phase(f"evaluating {_runs(due)} {after(module, due)}"):
                 losses = losses_of(module, due, self.evaluation)
             for i, loss in zip(due, losses, strict=True):
                 norm = relative_norms(module.learned(i), module.vocabulary).mean().item()
@@ -71,33 +75,35 @@ class Evaluator(pl.Callback):
             self._reconstruct(module, due, values)
             self._each(module, due, lambda i: self._keep_tokens(module, i))
         elsewhere = [
-            i for i in module.present if is_personalized(self.evaluation, self.personalization, step, i in due)
+            i for i in which if is_personalized(self.evaluation, self.personalization, module.step(i), i in due)
         ]
         if elsewhere:
             self._personalize(module, elsewhere, values)
         if TERMINATION.requested is None:
-            self._each(module, module.present, lambda i: self._record(step, i, values[i]))
+            self._each(module, which, lambda i: self._record(module.step(i), i, values[i]))
 
     def _record(self, step: int, i: int, values: Mapping[str, float]) -> None:
         """Into the file at once, for whoever watches the run."""
+        writer = self.writers[i]
+        writer.looked_at = step
         if values:
-            self.writers[i].record(step, values)
-            self.writers[i].folder.flush()
+            writer.record(step, values)
+            writer.folder.flush()
 
     def _keep_tokens(self, module: TextualInversion, i: int) -> None:
-        self.writers[i].keep_tokens(module.step, module.learned(i).cpu())
+        self.writers[i].keep_tokens(module.step(i), module.learned(i).cpu())
 
-    def _reconstruct(self, module: TextualInversion, due: Sequence[int], values: list[dict[str, float]]) -> None:
+    def _reconstruct(self, module: TextualInversion, due: Sequence[int], values: Values) -> None:
         prompts = reconstruction_prompts(self.evaluation)
 
         def judge(i: int, pictures: Tensor) -> None:
             writer = self.writers[i]
-            writer.keep_pictures(module.step, [to_pil(picture) for picture in pictures], prompts)
+            writer.keep_pictures(module.step(i), [to_pil(picture) for picture in pictures], prompts)
             values[i] |= self._measured("reconstruction", writer, pictures, prompts)
 
         self._drawn(module, due, prompts, range(len(prompts)), judge)
 
-    def _personalize(self, module: TextualInversion, which: Sequence[int], values: list[dict[str, float]]) -> None:
+    def _personalize(self, module: TextualInversion, which: Sequence[int], values: Values) -> None:
         wanted = self.personalization
         prompts = [prompt for prompt in wanted.prompts for _ in range(wanted.pictures)]
         noises = [i for _ in wanted.prompts for i in range(wanted.pictures)]  # the same for every prompt
@@ -109,7 +115,7 @@ class Evaluator(pl.Callback):
                 for k, prompt in enumerate(wanted.prompts)
             }
             writer = self.writers[i]
-            writer.keep_personalization(module.step, by_prompt)
+            writer.keep_personalization(module.step(i), by_prompt)
             values[i] |= self._measured("personalization", writer, pictures, prompts)
 
         self._drawn(module, which, prompts, noises, judge)
@@ -143,7 +149,7 @@ class Evaluator(pl.Callback):
                 ids.append(ids_of(model, prompts, module.table.placeholders(i), len(prompts)))
                 latents = initial_latents(run.seed, run.image, max(noises) + 1, model.latent_shape)
                 noise.append(latents[list(noises)])
-            with phase(f"drawing {len(prompts)} pictures of {_runs(part)} after {module.step} steps"):
+            with phase(f"drawing {len(prompts)} pictures of {_runs(part)} {after(module, part)}"):
                 drawn = draw_pictures(model, torch.cat(noise), torch.cat(ids), embeddings, self.evaluation)
             pictures = dict(zip(part, drawn.split(len(prompts)), strict=True))
             self._each(module, part, lambda i, pictures=pictures: judge(i, pictures[i]))
@@ -159,6 +165,12 @@ def losses_of(module: TextualInversion, which: Sequence[int], evaluation: Evalua
     ids = [ids_of(model, evaluation.prompts, module.table.placeholders(i), evaluation.samples) for i in which]
     images, posteriors = [run.image for run in runs], [run.posteriors[0] for run in runs]
     return evaluation_losses(model, evaluation, images, posteriors, torch.cat(ids), module.all_learned())
+
+
+def after(module: TextualInversion, which: Sequence[int]) -> str:
+    """How far runs are, in words."""
+    first, last = (pick(module.step(i) for i in which) for pick in (min, max))
+    return f"after {first} to {last} steps" if first < last else f"after {first} steps"
 
 
 def _runs(ones: Sequence[int]) -> str:

@@ -26,70 +26,94 @@ LINE_SECONDS = 10  # between two lines where no bar can be shown
 MOST_ROWS = 100  # of the closing table
 
 
-class Progress(pl.Callback):
-    """A bar on the terminal, or a plain line every ten seconds where stderr is none.
+class Progress:
+    """A bar on the terminal, or a plain line every ten seconds where stderr is none; it lasts for batch after batch.
 
-    It tells the steps done, the mean training loss of the last steps over all runs, steps per second (or seconds per
-    step), run-steps per second if there are several runs, and the time left.
+    It tells the steps that the run that is least far has done, the mean training loss of the last steps over all runs,
+    steps per second (or seconds per step), run-steps per second if there are several runs, and the time left for all
+    runs, also those that wait: at most, for runs that have a rule.
     """
 
     def __init__(self, total_steps: int) -> None:
         self.total_steps = total_steps
+        self.waiting: Sequence[int] = ()  # the steps that each run has before it that waits for a place
+        self.run_steps = 0  # done so far
+        self._steps = 0
+        self._losses: deque[float] = deque(maxlen=LOSSES)
         self._bar: Bar | None = None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the bar."""
-        assert isinstance(pl_module, TextualInversion)
-        self._start, self._began = pl_module.step, time.monotonic()
-        self._losses: deque[float] = deque(maxlen=LOSSES)
-        self._spoke = self._began
-        console = Console(stderr=True)
-        if console.is_interactive:
-            columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._bar = Bar(*columns, console=console, refresh_per_second=4)
-            self._task = self._bar.add_task("", completed=self._start, total=self.total_steps)
-            terminal = sys.stderr
-            self._bar.start()
-            _move_logs(terminal, sys.stderr)  # where the bar makes room for them
+    def __enter__(self) -> Progress:
+        return self
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Tell of another step."""
-        assert isinstance(pl_module, TextualInversion)
-        losses = [pl_module.losses[i] for i in pl_module.active]
-        if losses:
-            self._losses.append(math.fsum(losses) / len(losses))
-        if self._bar:
-            self._bar.update(self._task, completed=pl_module.step, description=self._state(pl_module))
-        elif time.monotonic() - self._spoke >= LINE_SECONDS or pl_module.step == self.total_steps:
-            self._spoke = time.monotonic()
-            print(f"step {pl_module.step}/{self.total_steps}  {self._state(pl_module)}", file=sys.stderr, flush=True)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the bar as it is."""
-        self._close()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give the terminal back."""
-        self._close()
-
-    def _close(self) -> None:
         if self._bar:
             proxy = sys.stderr
             self._bar.stop()
             _move_logs(proxy, sys.stderr)
             self._bar = None
 
+    def begin(self, module: TextualInversion) -> None:
+        """Show the bar, and look at the clock: with the first batch."""
+        if self._steps:
+            return
+        self._began = self._spoke = time.monotonic()
+        console = Console(stderr=True)
+        if console.is_interactive and not self._bar:
+            columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self._bar = Bar(*columns, console=console, refresh_per_second=4)
+            self._task = self._bar.add_task("", completed=_least(module), total=self.total_steps)
+            terminal = sys.stderr
+            self._bar.start()
+            _move_logs(terminal, sys.stderr)  # where the bar makes room for them
+
+    def tell(self, module: TextualInversion) -> None:
+        """Tell of another step."""
+        step, present = _least(module), module.present
+        self._steps, self.run_steps = self._steps + 1, self.run_steps + len(present)
+        losses = [module.losses[i] for i in present]
+        if losses:
+            self._losses.append(math.fsum(losses) / len(losses))
+        if self._bar:
+            self._bar.update(self._task, completed=step, description=self._state(module))
+        elif time.monotonic() - self._spoke >= LINE_SECONDS or not module.active:
+            self._spoke = time.monotonic()
+            print(f"step {step}/{self.total_steps}  {self._state(module)}", file=sys.stderr, flush=True)
+
     def _state(self, module: TextualInversion) -> str:
-        speed = (module.step - self._start) / max(time.monotonic() - self._began, 1e-9)
-        left = timedelta(seconds=round((self.total_steps - module.step) / speed)) if speed else "?"
-        parts = [_speed(speed, "step"), f"{left} left"]
-        if len(module.active) > 1:
-            parts.insert(1, _speed(speed * len(module.active), "run-step"))
+        seconds, active = max(time.monotonic() - self._began, 1e-9), module.active
+        before = sum(self.total_steps - module.step(i) for i in active) + sum(self.waiting)
+        left = timedelta(seconds=round(before / self.run_steps * seconds)) if self.run_steps else "?"
+        parts = [_speed(self._steps / seconds, "step"), f"{left} left"]
+        if len(module.present) > 1:
+            parts.insert(1, _speed(self.run_steps / seconds, "run-step"))
         if self._losses:
             parts.insert(0, f"loss {math.fsum(self._losses) / len(self._losses):.4f}")
+        if self.waiting:
+            parts.append(f"runs waiting: {len(self.waiting)}")
         return "  ".join(parts)
+
+
+class Telling(pl.Callback):
+    """Tells the progress of the steps of one batch. Lightning ties a callback to its module, and keeps that alive."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A batch begins."""
+        assert isinstance(pl_module, TextualInversion)
+        self.progress.begin(pl_module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """A step is done."""
+        assert isinstance(pl_module, TextualInversion)
+        self.progress.tell(pl_module)
+
+
+def _least(module: TextualInversion) -> int:
+    """The steps of the run that has done the least."""
+    return min(module.step(i) for i in module.active or range(len(module.runs)))
 
 
 def _speed(per_second: float, what: str) -> str:

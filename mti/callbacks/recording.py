@@ -14,31 +14,35 @@ from mti.termination import TERMINATION
 
 
 class Recording(pl.Callback):
-    """Records each run's training loss, and saves its state every so many steps, when one of them
-    stops, at the end, and when told to stop."""
+    """Records each run's training loss, and saves the states of all: every so many steps of the first of them, when
+    told to stop, and when one of them ends; then the batch ends too."""
 
     def __init__(self, writers: Sequence[RunWriter], every: int):
         self.writers = writers
         self.every = every
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep what was measured of runs that had stopped; stop before the first step if the process was told to."""
+        """Stop before the first step if the process was told to, or if a run has ended."""
         assert isinstance(pl_module, TextualInversion)
-        self._each(pl_module, pl_module.stopped, lambda i: self.writers[i].folder.flush())
         TERMINATION.raise_if_requested()
+        trainer.should_stop = _ended(pl_module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Record the batch's loss; save when it is time to."""
         assert isinstance(pl_module, TextualInversion)
-        losses, step = pl_module.losses, pl_module.step
-        self._each(pl_module, pl_module.present, lambda i: self.writers[i].record(step - 1, {"train/mse": losses[i]}))
-        stop = TERMINATION.requested is not None or step in pl_module.stopped.values()
-        if stop or step % self.every == 0 or step == trainer.max_steps:
-            states = pl_module.run_state
-            self._each(pl_module, pl_module.present, lambda i: self.writers[i].save_state(step, states(i)))
+        module, present = pl_module, pl_module.present
+        losses = module.losses
+        self._each(module, present, lambda i: self.writers[i].record(module.step(i) - 1, {"train/mse": losses[i]}))
+        clock = any(module.step(i) % self.every == 0 for i in present[:1])
+        if clock or _ended(module) or TERMINATION.requested is not None:
+            self._each(module, present, lambda i: self.writers[i].save_state(module.step(i), module.run_state(i)))
         TERMINATION.raise_if_requested()
-        trainer.should_stop = not pl_module.active
+        trainer.should_stop = _ended(module)
 
     def _each(self, module: TextualInversion, runs: Iterable[int], action: Any) -> None:
         """Do something for each run; one that it fails for is trained no further."""
         isolated(runs, action, module.failures.__setitem__)
+
+
+def _ended(module: TextualInversion) -> bool:
+    return len(module.active) < len(module.runs)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from mti.callbacks.evaluation import losses_of
+from mti.callbacks.evaluation import after, losses_of
 from mti.close import RunWriter
 from mti.inversion import TextualInversion
 from mti.phases import phase
@@ -30,7 +30,7 @@ class Stopping(pl.Callback):
         self.writers, self.evaluation = writers, evaluation
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ask before the first update, and what was not asked where a process was stopped."""
+        """Ask before the first update: new runs, and again those that a process left behind when they had stopped."""
         assert isinstance(pl_module, TextualInversion)
         self._ask(pl_module)
 
@@ -40,16 +40,17 @@ class Stopping(pl.Callback):
         self._ask(pl_module)
 
     def _ask(self, module: TextualInversion) -> None:
-        step = module.step
-        rules = {i: rule for i in module.active if (rule := module.runs[i].stop) and step % rule.every == 0}
-        due = [i for i in rules if step not in self.writers[i].folder.curve(LOSS)]
-        if not due or TERMINATION.requested is not None:
+        if TERMINATION.requested is not None:
             return
-        with phase(f"asking {len(due)} rules after {step} steps"):
-            losses = losses_of(module, due, self.evaluation)
-        for i, loss in zip(due, losses, strict=True):
-            writer = self.writers[i]
-            writer.record(step, {LOSS: loss})
-            if rules[i](writer.folder.curve(LOSS)):
-                module.stopped[i] = step
-                log.info("%s: stopped by its rule at step %d", writer.prepared.planned.config.title, step)
+        rules = {i: rule for i in module.active if (rule := module.runs[i].stop) and module.step(i) % rule.every == 0}
+        due = [i for i in rules if module.step(i) not in self.writers[i].folder.curve(LOSS)]
+        if due:
+            with phase(f"asking {len(due)} rules {after(module, due)}"):
+                losses = losses_of(module, due, self.evaluation)
+            for i, loss in zip(due, losses, strict=True):
+                self.writers[i].record(module.step(i), {LOSS: loss})
+        for i, rule in rules.items():
+            if rule(self.writers[i].folder.curve(LOSS)):
+                module.stopped[i] = module.step(i)
+                title = self.writers[i].prepared.planned.config.title
+                log.info("%s: stopped by its rule at step %d", title, module.step(i))

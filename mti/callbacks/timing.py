@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 
+from mti.close import RunWriter
 from mti.inversion import TextualInversion
 
 
@@ -18,10 +20,8 @@ class UpdateTimer(pl.Callback):
     embeddings are finite).
     """
 
-    def __init__(self, runs: int) -> None:
-        self._active: list[int] = []
-        self._shares = [0.0] * runs  # seconds, of all updates
-        self._updates = [0] * runs
+    def __init__(self, writers: Sequence[RunWriter]) -> None:
+        self.writers = writers
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """An update begins."""
@@ -32,9 +32,4 @@ class UpdateTimer(pl.Callback):
         """It is done."""
         seconds = time.perf_counter() - self._began
         for i in self._active:
-            self._shares[i] += seconds / len(self._active)
-            self._updates[i] += 1
-
-    def update(self, run: int) -> float | None:
-        """The mean seconds of a run's updates in this process; None if there were none."""
-        return self._shares[run] / self._updates[run] if self._updates[run] else None
+            self.writers[i].updated(seconds, len(self._active))

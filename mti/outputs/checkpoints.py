@@ -7,8 +7,8 @@ all its runs have kept. These rules make sure that there is one, however often a
 1. The runs of a batch save at the same steps, and each has saved a step before any of them saves the next.
 2. The checkpoint before the last is replaced only by the last, when a later one is saved. A batch that goes
    back to an earlier step first drops what was saved after it (`drop_after`); everything is then done again.
-3. A run that fails keeps its place, and is closed with its batch: until then it goes back with the others, and
-   fails again at the same step.
+3. A run that ends, also by failing, is closed once all others of its batch have saved that step: until then it
+   goes back with them, and ends again at the same step.
 """
 
 from __future__ import annotations

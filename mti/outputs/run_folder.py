@@ -9,7 +9,7 @@ tokens.safetensors        the learned embeddings
 tokens/<step>.safetensors the same after so many updates, at each evaluated step
 samples/<step>/<i>.png    what the model draws after that many steps
 personalization/<step>/   the same of the personalization prompts: <prompt>-<i>.png, and prompts.json
-batch.json                which runs it is trained together with: that moves the last bits of its numbers
+batch.json                the runs that it is trained together with: that moves the last bits of its numbers
 calibration.json          what the curves are to be seen beside
 checkpoints/              last.safetensors, all that is needed to go on: embeddings, optimizer state and step;
                           previous.safetensors is the one before it
@@ -32,6 +32,7 @@ from PIL import Image
 from torch import Tensor
 
 from mti.files import DamagedFile, clean, write_bytes, write_json
+from mti.outputs.batch_record import BatchRecord, read_batch, write_batch
 from mti.outputs.checkpoints import Checkpoint, Checkpoints
 from mti.outputs.locks import locked
 from mti.outputs.metrics_table import Curve, Rows, curves, read_rows, write_rows
@@ -165,14 +166,14 @@ class RunFolder:
         found = self._checkpoints.load(step)
         return (found.step, found.tensors) if found else None
 
-    def write_batch(self, members: Sequence[str]) -> None:
-        """Keep which runs, named by their folders, are trained together with this one, in their order."""
-        write_json(self.path / "batch.json", {"members": list(members)})
+    def write_batch(self, record: BatchRecord) -> None:
+        """Keep with which runs this one is trained together."""
+        write_batch(self.path / "batch.json", record)
 
-    def read_batch(self) -> list[str]:
-        """The runs that were trained together with this one; empty if it was not begun."""
-        members = (self._json("batch.json", self._anew) or {}).get("members", [])
-        return [str(one) for one in members] if isinstance(members, list) else []
+    def read_batch(self) -> BatchRecord | None:
+        """With which runs this one was trained together last; None if nothing is kept of it."""
+        path = self.path / "batch.json"
+        return read_batch(path, self._anew) if os.path.lexists(path) else None
 
     def curve(self, name: str) -> Curve:
         """What has been recorded of a value, whether or not it is in the file yet."""

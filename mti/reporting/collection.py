@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from itertools import combinations, product
@@ -16,7 +16,7 @@ import numpy as np
 from mti.outputs import run_folders
 from mti.reporting.naming import name_concepts, name_series
 from mti.reporting.reading import cleaned, plain
-from mti.reporting.runs import Run, Series, read_run
+from mti.reporting.runs import Run, Series, Values, read_run
 from mti.reporting.statistics import Cell, Measured
 from mti.types import UserError
 
@@ -111,17 +111,22 @@ class Collection:
     def metrics(self) -> list[str]:
         """The names of all curves, `eval/mse` first; no standard deviations."""
         names = {name for runs in self.finished.values() for run in runs.values() for name in run.curves}
-        names.discard("stop/mse")  # eval/mse, measured more often for runs that have a rule
         return sorted(
             (name for name in names if not name.endswith("_std")), key=lambda name: (name != "eval/mse", name)
         )
 
     def measured(self, metric: str, labels: Sequence[str] | None = None) -> Measured | None:
-        """A value in all compared cells, at the steps where all of them have it; None if there are none."""
-        curves = {name: [run.curves.get(metric) for run in self.runs_of(name)] for name in labels or self.compared}
-        known = {name: [curve for curve in own if curve] for name, own in curves.items()}
-        if known != curves:
+        """A value in all compared cells, at the steps where all of them have it; None if there are none.
+
+        A run that its rule stopped keeps its last value, as its tokens stay what they are.
+        """
+        runs = {name: self.runs_of(name) for name in labels or self.compared}
+        found = {name: [run.curves.get(metric) for run in own] for name, own in runs.items()}
+        known = {name: [curve for curve in own if curve] for name, own in found.items()}
+        if known != found:
             return None
+        if not metric.startswith("train/") and any(run.stopped for own in runs.values() for run in own):
+            known = _held(runs, known)
         steps = reduce(_common, (curve.steps for own in known.values() for curve in own))
         if not len(steps):
             return None
@@ -224,6 +229,17 @@ def _read(root: Path, collection: Collection) -> None:
 def _few(lines: Sequence[str]) -> list[str]:
     more = len(lines) - MOST_LINES
     return [*lines[:MOST_LINES], f"and {more:,} more"] if more > 0 else list(lines)
+
+
+def _held(runs: Mapping[str, list[Run]], curves: Mapping[str, list[Values]]) -> dict[str, list[Values]]:
+    """The same curves; those of stopped runs have their last value at all later steps of the others."""
+    every = reduce(np.union1d, (curve.steps for own in curves.values() for curve in own))
+
+    def held(run: Run, curve: Values) -> Values:
+        later = every[every > curve.steps[-1]] if run.stopped else every[:0]
+        return Values(np.append(curve.steps, later), np.append(curve.values, np.full(len(later), curve.values[-1])))
+
+    return {name: [held(*pair) for pair in zip(runs[name], own, strict=True)] for name, own in curves.items()}
 
 
 def _common(first: np.ndarray, second: np.ndarray) -> np.ndarray:

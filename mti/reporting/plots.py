@@ -243,7 +243,7 @@ def _at_the_end(axes: Axes, measured: Measured) -> None:
 
 def _times(axes: Axes, found: Mapping[str, Estimate], look: Mapping[str, Look], last: int) -> None:
     """A row per series: the estimate and its interval, which ends with the run."""
-    names = list(look)[::-1]
+    names, last = list(look)[::-1], max(last, 1)
     for y, name in enumerate(names):
         if name not in found:
             axes.annotate("not in figure 3", (0, y), va="center", color=style.PENCIL, size=7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from mti.reporting.naming import PICTURES
@@ -34,9 +35,15 @@ def warnings(runs: Sequence[Run]) -> list[str]:
             lines.append(f"the runs differ in {name}: {known}")
         if name == "dirty" and "true" in values:
             lines.append(f"made from a working tree with changes of its own: {_runs(values['true'])}")
-    stopped = sum(run.stopped for run in runs)
-    if stopped:
-        lines.append(f"stopped by a rule: {_runs(stopped)}; curves are compared as far as all of them go")
+    stopped: dict[str, list[int]] = defaultdict(list)
+    for run in runs:
+        if run.stopped:
+            stopped[run.series.label].append(run.stopped)
+    lines += [
+        f"stopped by a rule: {label}: {_runs(len(steps))}, after {fmean(steps):.0f} updates on average "
+        f"({min(steps)} to {max(steps)}); then they keep their last values"
+        for label, steps in stopped.items()
+    ]
     counts: dict[str, set[str | None]] = defaultdict(set)
     for run in runs:
         counts[run.concept].add(run.setting(PICTURES))

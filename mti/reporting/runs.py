@@ -95,11 +95,15 @@ class Run:
     def curves(self) -> dict[str, Values]:
         """All that was measured, by name; what is not finite counts as not measured.
 
+        `stop/mse` is `eval/mse`, measured more often for a run that has a rule: here they are one.
+
         Raises:
             UserError: metrics.csv is damaged.
         """
-        found = {}
-        for name, curve in self.folder.metrics().items():
+        found, measured = {}, self.folder.metrics()
+        if often := measured.pop("stop/mse", None):
+            measured["eval/mse"] = dict(sorted({**often, **measured.get("eval/mse", {})}.items()))
+        for name, curve in measured.items():
             kept = {step: value for step, value in curve.items() if abs(value) < LARGEST and 0 <= step < LAST_STEP}
             if kept:
                 kind = np.float64 if name.startswith("eval/") else np.float32
@@ -112,9 +116,10 @@ class Run:
         return self.summary.get("status") == "finished" and not self.damage
 
     @property
-    def stopped(self) -> bool:
-        """Whether its rule ended it, before `trainer.max_steps`."""
-        return bool(self.summary.get("stopped"))
+    def stopped(self) -> int | None:
+        """The updates after which its rule ended it; None if none did."""
+        steps = self.summary.get("steps")
+        return steps if self.summary.get("stopped") and isinstance(steps, int) else None
 
     @property
     def state(self) -> str:
@@ -122,7 +127,7 @@ class Run:
         if self.damage:
             return f"damaged: {self.damage}"
         if self.finished:
-            return f"finished, stopped by its rule at step {self.summary.get('steps')}" if self.stopped else "finished"
+            return f"finished, stopped by its rule at step {self.stopped}" if self.stopped else "finished"
         if self.summary:
             return f"failed: {self.summary.get('reason', 'no reason given')}"
         last = max((int(curve.steps[-1]) for curve in self.curves.values()), default=0)

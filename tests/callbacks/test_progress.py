@@ -1,32 +1,36 @@
 import io
 import logging
 import sys
+from dataclasses import replace
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from mti.callbacks import progress
 from mti.callbacks.progress import Progress, closing_table
-from mti.inversion import TextualInversion
+from mti.inversion import Run, TextualInversion
+from mti.optimizers.adamw import AdamW
+from mti.schema import Training
 
 
 @pytest.fixture
 def module():
     bare = TextualInversion.__new__(TextualInversion)
     torch.nn.Module.__init__(bare)
-    bare.runs, bare.losses, bare.step = [None, None], [0.25, 0.75], 0
+    bare.runs = [Run("x", 0, [1], [], Training(), AdamW())] * 2
+    bare.losses, bare.begun, bare.done = [0.25, 0.75], [0, 0], 0
     bare.failures, bare.stopped = {}, {}
     return bare
 
 
-def train(module, steps, total):
-    callback, trainer = Progress(total), pl.Trainer.__new__(pl.Trainer)
-    callback.on_train_start(trainer, module)
-    for _ in range(steps):
-        module.step += 1
-        callback.on_train_batch_end(trainer, module, None, module.step - 1, module.step - 1)
-    callback.on_train_end(trainer, module)
+def train(module, steps, total, waiting=()):
+    module.runs = [replace(run, max_steps=total) for run in module.runs]
+    with Progress(total) as shown:
+        shown.waiting = waiting
+        shown.begin(module)
+        for _ in range(steps):
+            module.done += 1
+            shown.tell(module)
 
 
 class Terminal(io.StringIO):
@@ -41,6 +45,7 @@ def test_plain_lines_where_there_is_no_terminal(module, capsys, monkeypatch):
     assert last.count("\n") == 1
     assert "run-steps/s" in last
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    module.done = 0
     train(module, 3, total=9)
     assert capsys.readouterr().err.count("\n") == 3
 
@@ -53,6 +58,28 @@ def test_slow_steps_are_told_in_seconds_per_step(module, monkeypatch, capsys, se
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
     train(module, 1, total=1)
     assert said in capsys.readouterr().err
+
+
+def test_the_time_left_is_that_of_all_runs(module, monkeypatch, capsys):
+    """Two runs do two of their four steps in 8 seconds, two seconds a run-step: 4 are left to them, 5 to others."""
+    times = iter([0.0, *[8.0] * 9])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    train(module, 2, total=4, waiting=[4, 1])
+    assert "0:00:18 left  runs waiting: 2" in capsys.readouterr().err
+
+
+def test_it_lasts_for_the_batches_that_follow(module, capsys):
+    """A batch ends after its second step, since a run does; the other goes on with one that begins."""
+    module.runs = [replace(run, max_steps=3) for run in module.runs]
+    with Progress(3) as shown:
+        for module.begun, module.done in (([1, 0], 0), ([2, 0], 0)):
+            shown.begin(module)
+            for _ in range(2):
+                module.done += 1
+                shown.tell(module)
+    assert capsys.readouterr().err == ""
+    assert shown.run_steps == 2 * 2 + 2 + 1
 
 
 def test_failed_runs_are_left_out(module, capsys):

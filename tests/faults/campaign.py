@@ -36,6 +36,12 @@ SWEEP = [
     *("personalization.pictures=1", "model.precision=fp32", "model.name=tiny"),
 ]
 
+PLACES = [
+    *("seed=0,1,2", "training.runs_at_once=2", "training.checkpoint_every=3"),
+    *("stop=plateau", "stop.every=1", "stop.window=2", "stop.below=0.0002"),
+]
+"""Of six runs two at once, which their rules stop after 2 to 5 updates: they take each other's places."""
+
 # In JSON, what hangs on the clock, or on which process closed a run: no two are the same.
 TIMES = re.compile(rb'"(seconds|perception|update|runs_at_once)": [\w.+-]+|"started": "[^"]+"')
 
@@ -75,7 +81,7 @@ class Sweep:
 def kill(number: int, count: int, place: Path, reference: Sweep, moments: int, seconds: float) -> str:
     """One scenario of `count`; what is wrong afterwards, in words."""
     chance = random.Random(number)
-    sweep = Sweep(place / f"kill{number}", reference.model)
+    sweep = Sweep(place / f"kill{number}", reference.model, reference.overrides)
     fatal = int(moments * (number + 0.5) / count)
     told = []
     for _ in range(1 + number % 2):  # once, or twice in a row
@@ -177,9 +183,9 @@ def _line(what: str, faults: list[str]) -> str:
     return f"{'WRONG' if faults else 'good'}  {what}{': ' if faults else ''}{'; '.join(faults)}"
 
 
-def prepared(place: Path, model: Path) -> tuple[Sweep, Sweep, int]:
+def prepared(place: Path, model: Path, overrides: Sequence[str]) -> tuple[Sweep, Sweep, int]:
     """A sweep without a kill, one that is killed between the checkpoints of its runs, and how many moments it has."""
-    whole, part = Sweep(place / "finished", model), Sweep(place / "interrupted", model)
+    whole, part = (Sweep(place / name, model, overrides) for name in ("finished", "interrupted"))
     code, moments = whole.run()
     if code:
         sys.exit(f"the sweep ends with {code}\n{whole.log.read_text()}")
@@ -195,6 +201,7 @@ def main() -> None:
     """Run the campaign that the command line names. Ends with 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kills", type=int, default=0, help="how many scenarios of one or two kills")
+    parser.add_argument("--places", action="store_true", help="with rules that stop runs, whose places others take")
     parser.add_argument("--damage", action="store_true", help="damage every file in every way")
     parser.add_argument("--sample", type=int, default=1, help="only every n-th case of damage")
     parser.add_argument("--jobs", type=int, default=1, help="scenarios at once")
@@ -207,7 +214,7 @@ def main() -> None:
 
     model = tiny_pipeline(place / "tiny")
     began = monotonic()
-    whole, part, moments = prepared(place, model)
+    whole, part, moments = prepared(place, model, PLACES if given.places else ())
     seconds = (monotonic() - began) / 2
     print(f"file operations of the sweep: {moments}; in {place}", flush=True)
     wrong = 0

@@ -14,7 +14,7 @@ from mti.outputs import RunFolder
 if "forkserver" not in multiprocessing.get_all_start_methods():
     pytest.skip("needs processes that are forked", allow_module_level=True)
 
-from faults.campaign import Sweep
+from faults.campaign import PLACES, Sweep
 from faults.processes import KILLED
 
 OVERRIDES = ["seed=0", "trainer.max_steps=5"]
@@ -82,6 +82,21 @@ def test_killed_again_and_again(sweep, whole):
     assert sweep.run()[0] == 0
     assert sweep.run()[1] <= 2 * RUNS + 2  # locks, and Hydra's own record of the sweep: nothing is done twice
     assert_as_if_nothing_had_happened(sweep, reference)
+
+
+def test_killed_where_runs_take_the_places_of_others(tiny_sd_folder, tmp_path):
+    """At three random moments, one after the other; which runs share a batch at each update is as without a kill."""
+    whole, sweep = (Sweep(tmp_path / name, tiny_sd_folder, PLACES) for name in ("whole", "killed"))
+    code, moments = whole.run()
+    assert code == 0, whole.log.read_text()
+    steps = [RunFolder(path).summary()["steps"] for path in whole.runs]
+    batches = {tuple(RunFolder(path).read_batch().members.values()) for path in whole.runs}
+    assert len(set(steps)) > 2
+    assert any(len(set(begun)) > 1 for begun in batches), "no run came into a batch that others had begun"
+    for share in range(3):
+        sweep.run(random.Random(share).randrange(moments // 4))
+    assert sweep.run()[0] == 0
+    assert sweep.content() == whole.content()
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(sweep, whole):

@@ -132,3 +132,37 @@ def test_without_a_common_picture_there_is_nothing_to_compare(tmp_path):
     finish(tmp_path, "teapot", "caption")
     with pytest.raises(UserError, match="no picture and seed has finished runs of all of star, caption"):
         collect(tmp_path)
+
+
+def stop(folder, step, settled):
+    """Let a run that has finished be one that its rule stopped."""
+    curves = folder.metrics()
+    folder.resume(0)
+    for name, values in curves.items():
+        for at, value in values.items():
+            if at < step + name.startswith("eval/"):
+                folder.record(at, {"stop/mse" if name == "eval/mse" else name: value})
+    folder.record(step, {"eval/mse": settled})
+    folder.flush()
+    folder.write_summary({"status": "finished", "steps": step, "stopped": {"rule": {"window": 2}}})
+
+
+def test_a_run_that_its_rule_stopped_keeps_its_last_value(tmp_path):
+    """And what was measured for the rule is part of its curve."""
+    stop(finish(tmp_path, "cup", "caption"), 50, 0.6)
+    finish(tmp_path, "cup", "star")
+    collection = collect(tmp_path)
+    found = collection.measured("eval/mse")
+    assert found.steps.tolist() == [0, 25, 50, 100]
+    assert found.values["caption"].tolist() == [[curve("caption", 0, 0), curve("caption", 0, 25), 0.6, 0.6]]
+    assert found.values["star"].tolist() == [[curve("star", 0, step) for step in (0, 25, 50, 100)]]
+    assert collection.measured("train/mse").steps.tolist() == list(range(50))
+    assert "stop/mse" not in collection.metrics
+
+
+def test_where_all_were_stopped_the_last_of_them_is_the_end(tmp_path):
+    for image, step in (("cup", 25), ("mug", 50)):
+        stop(finish(tmp_path, image, "star"), step, 0.5)
+    found = collect(tmp_path).measured("eval/mse")
+    assert found.steps.tolist() == [0, 25, 50]
+    assert found.values["star"].tolist() == [[1.0, 0.5, 0.5], [1.0, curve("star", 0, 25), 0.5]]

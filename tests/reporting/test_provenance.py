@@ -63,3 +63,12 @@ def test_records_of_other_shapes_are_no_records(tmp_path):
     finish(tmp_path, "cup", "star", came={"environment": ["torch"], "command": {"a": 1}, "concept": "x", "choices": 3})
     assert commands(runs(tmp_path)) == {}
     assert dates(runs(tmp_path)) == []
+
+
+def test_runs_that_rules_stopped_are_told_by_series(tmp_path):
+    for image, steps in (("cup", 40), ("mug", 61)):
+        folder = finish(tmp_path, image, "star", came=came())
+        folder.write_summary({"status": "finished", "steps": steps, "stopped": {"rule": {"window": 2}}})
+    assert warnings(runs(tmp_path)) == [
+        "stopped by a rule: star: 2 runs, after 50 updates on average (40 to 61); then they keep their last values"
+    ]

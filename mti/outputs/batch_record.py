@@ -1,0 +1,34 @@
+"""batch.json: the batch that a run was trained in last, since that moves the last bits of its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from mti.files import write_json
+from mti.outputs.plain_data import fits, read_shaped
+
+SHAPE = {"number": int, "places": int, "members": {str: int}}
+
+
+class BatchRecord(NamedTuple):
+    """Who is trained together."""
+
+    number: int  # counts the batches of a list of runs: whenever one ends or joins, another begins
+    places: int  # for so many runs
+    members: dict[str, int]  # the updates that each had done when the batch began, by its folder, in their order
+
+
+def write_batch(path: Path, record: BatchRecord) -> None:
+    """Write the file."""
+    write_json(path, record._asdict())
+
+
+def read_batch(path: Path, remedy: str) -> BatchRecord | None:
+    """Read the file; None if it is of an edition that kept less.
+
+    Raises:
+        DamagedFile: it cannot be read.
+    """
+    found = read_shaped(path, remedy, dict)
+    return BatchRecord(found["number"], found["places"], found["members"]) if fits(found, SHAPE) else None
