@@ -17,7 +17,7 @@ from mti.callbacks.stopping import LOSS
 from mti.close import fail
 from mti.inversion import Run, TextualInversion
 from mti.isolation import isolated
-from mti.memory import fitting, release
+from mti.memory import fitting, is_out_of_memory, release
 from mti.outputs import BatchRecord, DamagedFile
 from mti.prepare import PreparedRun
 from mti.types import LatentDiffusion
@@ -113,7 +113,12 @@ def runs_at_once(model: LatentDiffusion, runs: Sequence[PreparedRun]) -> int:
     """How many runs to train at once: as many as fit."""
     if len(runs) < 2:
         return 1
-    fit, told = fitting_runs(model, runs[0].run, len(runs))
+    try:
+        fit, told = fitting_runs(model, runs[0].run, len(runs))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return 1  # it will end with the reason, and others may need less
     log.info("memory: %s; runs at once: %d of %d", told, fit, len(runs))
     return fit
 

@@ -22,6 +22,7 @@ from mti.schema import plain
 if TYPE_CHECKING:
     from mti.plan import PlannedRun
     from mti.prepare import PreparedRun
+    from mti.throughput import Throughput
 
 log = logging.getLogger("mti")
 
@@ -29,8 +30,10 @@ log = logging.getLogger("mti")
 class RunWriter:
     """Where a run's measurements and pictures go while it is trained: to its folder, and to the chosen logger."""
 
-    def __init__(self, prepared: PreparedRun, protocol: Mapping[str, Any], step: int) -> None:
-        self.prepared, self.protocol = prepared, protocol
+    def __init__(
+        self, prepared: PreparedRun, protocol: Mapping[str, Any], step: int, throughput: Throughput | None = None
+    ) -> None:
+        self.prepared, self.protocol, self.throughput = prepared, protocol, throughput
         self.folder, self.logger = prepared.planned.folder, RunLogger()
         self.step = step  # updates done when its batch began
         self.looked_at: int | None = None  # the step at which it was evaluated, or found not due
@@ -120,13 +123,18 @@ class RunWriter:
             self.folder.save_comparison(page)
 
     def pace(self) -> dict[str, Any]:
-        """The seconds of perception, of one update (None if none was made), and of a race with the updates of it."""
+        """The seconds of perception, of one update (None if none was made), and of a race with the updates of it.
+
+        With a throughput, also how busy the device was.
+        """
         prepared, updates = self.prepared, self._updates
         pace = {
             "perception": round(prepared.perception, 4),
             "update": round(self._seconds / updates, 6) if updates else None,
             "runs_at_once": round(self._company / updates) if updates else None,
         }
+        if self.throughput and updates:
+            pace |= self.throughput.record(self._seconds / updates)
         if not prepared.raced:
             return pace
         return {**pace, "race": {"seconds": prepared.text.details["race"]["seconds"], "updates": prepared.raced}}

@@ -32,6 +32,7 @@ from mti.parts import Parts
 from mti.prepare import PreparedRun, metrics_of
 from mti.race import race_folder
 from mti.termination import TERMINATION
+from mti.throughput import Throughput, throughput
 from mti.types import LatentDiffusion, Metric
 
 log = logging.getLogger("mti")
@@ -52,11 +53,11 @@ def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> 
     for metric in metrics.values():
         getattr(metric, "to", lambda _: None)(model.device)
     protocol = protocol_record(config.evaluation, config.personalization, metrics, model)
-    places = Places(runs, model)
+    places, work = Places(runs, model), throughput(model, runs[0].run)
     at_most, batch = places.number, list[RunWriter]()
-    with Progress(config.trainer.max_steps) as progress:
+    with Progress(config.trainer.max_steps, work) as progress:
         while batch or places.waiting:
-            batch += entered(places.taken(places.number - len(batch)), parts, protocol)
+            batch += entered(places.taken(places.number - len(batch)), parts, protocol, work)
             if not batch:
                 continue
             places.keep([Entry(one.prepared, one.step) for one in batch])
@@ -79,12 +80,14 @@ def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> 
                 release(model.device)
 
 
-def entered(entries: Sequence[Entry], parts: Parts, protocol: Mapping[str, Any]) -> list[RunWriter]:
+def entered(
+    entries: Sequence[Entry], parts: Parts, protocol: Mapping[str, Any], work: Throughput | None
+) -> list[RunWriter]:
     """Runs that come into the batch, where they were before or at their beginning; not those that cannot."""
 
     def enter(entry: Entry) -> RunWriter:
         run, step = entry
-        writer = RunWriter(run, protocol, step)
+        writer = RunWriter(run, protocol, step, work)
         writer.folder.resume(step)
         writer.open_logger(parts.build(run.planned.config.logger), step if step > run.raced else 0)
         if step == run.raced > 0 and not writer.folder.load_state(step):
@@ -109,7 +112,7 @@ def train_batch(
         if state := state_of(writer):
             module.load_run_state(i, state)
     callbacks = [
-        UpdateTimer(batch),
+        UpdateTimer(batch, progress),
         Stopping(batch, config.evaluation),
         Evaluator(batch, config.evaluation, config.personalization, metrics),
         Recording(batch, config.training.checkpoint_every),

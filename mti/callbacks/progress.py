@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mti.inversion import TextualInversion
+from mti.throughput import Throughput
 
 LOSSES = 50  # steps that the shown training loss is the mean of
 LINE_SECONDS = 10  # between two lines where no bar can be shown
@@ -30,14 +31,15 @@ class Progress:
     """A bar on the terminal, or a plain line every ten seconds where stderr is none; it lasts for batch after batch.
 
     It tells the steps that the run that is least far has done, the mean training loss of the last steps over all runs,
-    steps per second (or seconds per step), run-steps per second if there are several runs, and the time left for all
-    runs, also those that wait: at most, for runs that have a rule.
+    steps per second (or seconds per step), run-steps per second if there are several runs, on a GPU how busy it is, and
+    the time left for all runs, also those that wait: at most, for runs that have a rule.
     """
 
-    def __init__(self, total_steps: int) -> None:
-        self.total_steps = total_steps
+    def __init__(self, total_steps: int, throughput: Throughput | None = None) -> None:
+        self.total_steps, self.throughput = total_steps, throughput
         self.waiting: Sequence[int] = ()  # the steps that each run has before it that waits for a place
         self.run_steps = 0  # done so far
+        self.update_seconds = 0.0  # of them, without what is done beside the updates
         self._steps = 0
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._bar: Bar | None = None
@@ -87,6 +89,8 @@ class Progress:
         parts = [_speed(self._steps / seconds, "step"), f"{left} left"]
         if len(module.present) > 1:
             parts.insert(1, _speed(self.run_steps / seconds, "run-step"))
+        if self.throughput and self.run_steps:
+            parts.insert(-1, self.throughput.told(self.update_seconds / self.run_steps))
         if self._losses:
             parts.insert(0, f"loss {math.fsum(self._losses) / len(self._losses):.4f}")
         if self.waiting:

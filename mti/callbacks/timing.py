@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from mti.callbacks.progress import Progress
 from mti.close import RunWriter
 from mti.inversion import TextualInversion
 
@@ -20,8 +21,8 @@ class UpdateTimer(pl.Callback):
     embeddings are finite).
     """
 
-    def __init__(self, writers: Sequence[RunWriter]) -> None:
-        self.writers = writers
+    def __init__(self, writers: Sequence[RunWriter], progress: Progress) -> None:
+        self.writers, self.progress = writers, progress
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """An update begins."""
@@ -33,3 +34,4 @@ class UpdateTimer(pl.Callback):
         seconds = time.perf_counter() - self._began
         for i in self._active:
             self.writers[i].updated(seconds, len(self._active))
+        self.progress.update_seconds += seconds

@@ -11,6 +11,7 @@ from mti.callbacks.progress import Progress, closing_table
 from mti.inversion import Run, TextualInversion
 from mti.optimizers.adamw import AdamW
 from mti.schema import Training
+from mti.throughput import Throughput
 
 
 @pytest.fixture
@@ -67,6 +68,16 @@ def test_the_time_left_is_that_of_all_runs(module, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     train(module, 2, total=4, waiting=[4, 1])
     assert "0:00:18 left  runs waiting: 2" in capsys.readouterr().err
+
+
+def test_how_busy_the_device_is_stands_before_the_time_left(module, capsys):
+    """Of updates alone: 2 run-steps of 3e12 operations in half a second."""
+    module.runs = [replace(run, max_steps=1) for run in module.runs]
+    with Progress(1, Throughput(3 * 10**12, peak=100.0)) as shown:
+        shown.begin(module)
+        module.done, shown.update_seconds = 1, 0.5
+        shown.tell(module)
+    assert "  12.0 TFLOP/s (12% of the peak)  0:00:00 left" in capsys.readouterr().err
 
 
 def test_it_lasts_for_the_batches_that_follow(module, capsys):

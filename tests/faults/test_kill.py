@@ -19,6 +19,7 @@ from faults.processes import KILLED
 
 OVERRIDES = ["seed=0", "trainer.max_steps=5"]
 RUNS = 2
+ONE_PICTURE = [*PLACES, "image=teapot"]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_killed_again_and_again(sweep, whole):
 
 def test_killed_where_runs_take_the_places_of_others(tiny_sd_folder, tmp_path):
     """At three random moments, one after the other; which runs share a batch at each update is as without a kill."""
-    whole, sweep = (Sweep(tmp_path / name, tiny_sd_folder, PLACES) for name in ("whole", "killed"))
+    whole, sweep = (Sweep(tmp_path / name, tiny_sd_folder, ONE_PICTURE) for name in ("whole", "killed"))
     code, moments = whole.run()
     assert code == 0, whole.log.read_text()
     steps = [RunFolder(path).summary()["steps"] for path in whole.runs]
