@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +26,12 @@ def write_batch(path: Path, record: BatchRecord) -> None:
 
 
 def read_batch(path: Path, remedy: str) -> BatchRecord | None:
-    """Read the file; None if it is of an edition that kept less.
+    """Read the file; None if there is none, or one of an edition that kept less.
 
     Raises:
         DamagedFile: it cannot be read.
     """
+    if not os.path.lexists(path):
+        return None
     found = read_shaped(path, remedy, dict)
     return BatchRecord(found["number"], found["places"], found["members"]) if fits(found, SHAPE) else None

@@ -172,8 +172,7 @@ class RunFolder:
 
     def read_batch(self) -> BatchRecord | None:
         """With which runs this one was trained together last; None if nothing is kept of it."""
-        path = self.path / "batch.json"
-        return read_batch(path, self._anew) if os.path.lexists(path) else None
+        return read_batch(self.path / "batch.json", self._anew)
 
     def curve(self, name: str) -> Curve:
         """What has been recorded of a value, whether or not it is in the file yet."""
