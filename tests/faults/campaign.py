@@ -139,7 +139,8 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 def damage(state: Sweep, name: str, kind: str, entry: str, place: Path) -> str:
     """Damage a file of a sweep's first run, and run an entry; what is wrong afterwards, in words."""
-    sweep = Sweep(place / re.sub(r"\W+", "_", f"{state.place.name} {name} {kind} {entry}"), state.model)
+    own = place / re.sub(r"\W+", "_", f"{state.place.name} {name} {kind} {entry}")
+    sweep = Sweep(own, state.model, state.overrides)
     shutil.copytree(state.root, sweep.root)
     victim = sweep.runs[0]
     DAMAGES[kind](victim / name)
