@@ -38,6 +38,14 @@ def test_no_more_are_put_together_than_make_an_update_quicker(tmp_path, tiny_sd,
     assert Places([prepared(tmp_path / str(i), "null") for i in range(7)], tiny_sd).number == 3
 
 
+def test_where_not_even_one_fits_while_memory_is_measured_one_is_tried(tmp_path, tiny_sd, monkeypatch):
+    def short(*_):
+        raise torch.OutOfMemoryError("injected")
+
+    monkeypatch.setattr(batches, "fitting", short)
+    assert Places([prepared(tmp_path / str(i), "null") for i in range(2)], tiny_sd).number == 1
+
+
 def test_places_are_taken_in_the_order_of_the_runs(runs, tiny_sd):
     places = Places(runs, tiny_sd)
     assert places.number == 4
