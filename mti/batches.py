@@ -113,26 +113,29 @@ def runs_at_once(model: LatentDiffusion, runs: Sequence[PreparedRun]) -> int:
     """How many runs to train at once: as many as fit."""
     if len(runs) < 2:
         return 1
-    try:
-        fit, told = fitting_runs(model, runs[0].run, len(runs))
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return 1  # it will end with the reason, and others may need less
+    fit, told = fitting_runs(model, runs[0].run, len(runs))
     log.info("memory: %s; runs at once: %d of %d", told, fit, len(runs))
     return fit
 
 
 def fitting_runs(model: LatentDiffusion, run: Run, wanted: int) -> tuple[int, str]:
-    """How many runs such as this one the memory is measured to hold, at most `MOST_AT_ONCE`, and the reckoning."""
+    """How many runs such as this one the memory is measured to hold, at most `MOST_AT_ONCE`, and the reckoning.
+
+    One where it was short even for what is measured: if that does not fit, the run ends with the reason.
+    """
 
     def step(count: int) -> None:
         module = TextualInversion(model, [run] * count).to(model.device)
         module.training_step(0).backward()
 
-    fit, told = fitting(step, min(wanted, MOST_AT_ONCE), model.device)
-    release(model.device)
-    return fit, told
+    try:
+        return fitting(step, min(wanted, MOST_AT_ONCE), model.device)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return 1, "short while it was measured"
+    finally:
+        release(model.device)
 
 
 def _write(runs: Iterable[PreparedRun], record: BatchRecord) -> None:

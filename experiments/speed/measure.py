@@ -31,6 +31,7 @@ from mti.memory import fitting, memory_kept
 from mti.models.sd import StableDiffusion
 from mti.optimizers.adamw import AdamW
 from mti.schema import Trainer, Training
+from mti.throughput import counted
 from mti.types import Posterior
 from mti.weights import weights_path
 
@@ -255,8 +256,6 @@ def full_size(folder: Path, channels: tuple[int, ...], text: int, side: int) -> 
 
 def gpu(options: argparse.Namespace, peak_tflops: float) -> dict[str, Any]:
     """Stable Diffusion 1.5's architecture at 512×512 in bf16, as many runs as fit: pace, memory, share of the peak."""
-    from torch.utils.flop_counter import FlopCounterMode
-
     device = torch.device(options.device)
     with tempfile.TemporaryDirectory() as folder:
         model = StableDiffusion(
@@ -274,9 +273,9 @@ def gpu(options: argparse.Namespace, peak_tflops: float) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats()
     step = steady(model, runs, 8)[0]
     peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
-    with FlopCounterMode(display=False) as counter:
-        once(1)
-    flops = counter.get_total_flops() * fit
+    work = counted(model, run)
+    assert work, "memory that held all runs holds one"
+    flops = work.flops * fit
     return {
         "runs at once": fit,
         "memory": told,

@@ -15,7 +15,7 @@ SHAPE = {"number": int, "places": int, "members": {str: int}}
 class BatchRecord(NamedTuple):
     """Who is trained together."""
 
-    number: int  # counts the batches of a list of runs: whenever one ends or joins, another begins
+    number: int  # counts the batches of a list of runs: whenever one joins, another begins
     places: int  # for so many runs
     members: dict[str, int]  # the updates that each had done when the batch began, by its folder, in their order
 
