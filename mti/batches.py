@@ -48,13 +48,16 @@ class Places:
         left = left_behind({name: steps[name] for name in last.members if name in steps}, last)
         rest = [Entry(run, max(own)) for name, (run, own) in steps.items() if name not in last.members]
         known = last.places if len(records) == len(read) else 0
-        given = runs[0].planned.config.training.runs_at_once
-        self.number = given or (known if known > 1 else runs_at_once(model, [run for run, _ in read]))
+        given = runs[0].planned.config.training
+        self.number = given.runs_at_once or (known if known > 1 else runs_at_once(model, [run for run, _ in read]))
+        self.samples = given.samples_at_once or last.samples  # of an update at once; None: all
+        self._most = self.number, self.samples
         self.waiting = [*left, *rest]
         self._alone = len(left) if any(map(has_ended, left)) else 0
         self._last, self._kept = last.number, last.members.keys()  # the batch that the folders keep, and its number
         _write([run for run, _ in left if records.get(name_of(run)) != last], last)
-        _write([run for run, _ in rest if name_of(run) not in records], BatchRecord(self._last, self.number, {}))
+        new = BatchRecord(self._last, self.number, {}, self.samples)
+        _write([run for run, _ in rest if name_of(run) not in records], new)
 
     def taken(self, free: int) -> list[Entry]:
         """Who comes into so many free places; of a batch that was left behind, who had ended is closed first."""
@@ -67,14 +70,35 @@ class Places:
         members = {name_of(run): step for run, step in batch}
         if not members.keys() <= self._kept:
             self._last, self._kept = self._last + 1, members.keys()
-            _write([run for run, _ in batch], BatchRecord(self._last, self.number, members))
+            _write([run for run, _ in batch], BatchRecord(self._last, self.number, members, self.samples))
 
-    def put_back(self, batch: Iterable[PreparedRun], number: int) -> None:
-        """Let a batch wait again, before all others, for so many places."""
+    def narrowed(self, batch: Sequence[PreparedRun], error: Exception) -> bool:
+        """Let a batch that ended with an error wait again, for half as many places.
+
+        Where memory was short for one run alone, for half as many samples of an update at once. False if there is
+        nothing to halve; the next batch is as large as before then.
+        """
+        short, size = is_out_of_memory(error), batch[0].planned.config.training.batch_size
+        if len(batch) > 1:
+            what = "out of memory" if short else f"{type(error).__name__}: {error}".splitlines()[0]
+            log.warning("%s with %d runs at once: going on with half as many", what, len(batch))
+            self.number = -(-len(batch) // 2)
+            if short:
+                self._most = self.number, self.samples
+        elif short and (self.samples or size) > 1:
+            self.samples = min(self.samples or size, size) // 2
+            log.warning("out of memory with one run: going on with %d of %d samples at once", self.samples, size)
+        else:
+            self.number, self.samples = self._most
+            return False
+        self._put_back(batch)
+        return True
+
+    def _put_back(self, batch: Iterable[PreparedRun]) -> None:
         entries = isolated(batch, lambda run: max(begun(run)), _fail)
         self.waiting = [*(Entry(run, step) for run, step in entries), *self.waiting]
-        self.number, self._kept = number, {}.keys()
-        _write([run for run, _ in entries], BatchRecord(self._last, number, {}))
+        self._kept = {}.keys()
+        _write([run for run, _ in entries], BatchRecord(self._last, self.number, {}, self.samples))
 
 
 def begun(run: PreparedRun) -> list[int]:
@@ -125,7 +149,7 @@ def fitting_runs(model: LatentDiffusion, run: Run, wanted: int) -> tuple[int, st
     """
 
     def step(count: int) -> None:
-        module = TextualInversion(model, [run] * count).to(model.device)
+        module = TextualInversion(model, [run] * count, None, run.training.samples_at_once).to(model.device)
         module.training_step(0).backward()
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +10,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mti.loss import latent_diffusion_loss
+from mti.loss import in_parts, latent_diffusion_loss
+from mti.minibatch import Ahead, Minibatch, Steps, chosen, drawn_prompt, sample_latent
 from mti.noise import TrainingDraw, stratified, training_draw
 from mti.rows import RowOptimizer, Together, Vocabulary
 from mti.schedules import rate
 from mti.schema import Training
 from mti.templates import templates_of
-from mti.tokens import PlaceholderTable, encode_distinct, prompt_ids
+from mti.tokens import PlaceholderTable, prompt_ids
 from mti.types import LatentDiffusion, Posterior, StopRule
 
 
@@ -50,13 +52,21 @@ class TextualInversion(pl.LightningModule):
         model: the frozen model.
         runs: what is learned; their batch size is the same.
         begun: the updates that each has done before; None: none.
+        samples_at_once: of an update, through the U-Net; None: all.
     """
 
-    def __init__(self, model: LatentDiffusion, runs: Sequence[Run], begun: Sequence[int] | None = None):
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        runs: Sequence[Run],
+        begun: Sequence[int] | None = None,
+        samples_at_once: int | None = None,
+    ):
         super().__init__()
         self._frozen = (model,)  # a tuple hides the model from Lightning
         self.runs = list(runs)
         self.batch_size = runs[0].training.batch_size  # shared by all
+        self.samples_at_once = samples_at_once
         self.table = PlaceholderTable(model, [run.token_ids if run.start is None else run.start for run in runs])
         self.vocabulary = Vocabulary(model.embedding, model.widths)
         self.begun = list(begun or [0] * len(self.runs))
@@ -77,6 +87,7 @@ class TextualInversion(pl.LightningModule):
             ]
             for i, run in enumerate(runs)
         ]
+        self._ahead = Ahead(self.minibatch)
 
     @property
     def model(self) -> LatentDiffusion:
@@ -118,40 +129,53 @@ class TextualInversion(pl.LightningModule):
         return torch.cat([self.learned(i) for i in range(len(self.runs))])
 
     def training_step(self, _: int) -> Tensor:
-        """The sum over runs of each run's mean loss on the batch that chance gives it at its step."""
+        """The sum over runs of each run's mean loss on the minibatch that chance gives it at its step."""
         active = self.active
-        shape = self.model.latent_shape
+        batch = self._ahead.take({i: self.step(i) for i in active}, self.device)
+
+        def loss(text: Tensor, part: slice) -> Tensor:
+            weight = None if batch.weight is None else batch.weight[part]
+            return latent_diffusion_loss(self.model, batch.z[part], text, batch.t[part], batch.eps[part], weight)
+
+        text = self.model.encode_text(batch.prompts, self.embeddings())[batch.prompt]
+        samples = in_parts(loss, text, self.samples_at_once)
+        each = samples.view(len(active), -1).mean(dim=1)
+        self._latest = each.detach()
+        return each.sum()
+
+    def minibatch(self, steps: Steps) -> Minibatch:
+        """The minibatch of runs at their steps, in the host's memory."""
         samples = [
-            (i, training_draw(self.runs[i].seed, self.runs[i].image, self.step(i), k, shape))
-            for i in active
+            (i, k, training_draw(self.runs[i].seed, self.runs[i].image, step, k, self.model.latent_shape))
+            for i, step in steps.items()
             for k in range(self.batch_size)
         ]
-        z = torch.stack([sample_latent(self.runs[i].posteriors, draw) for i, draw in samples])
-        eps = torch.stack([draw.noise for _, draw in samples])
-        times = [self._timestep(i, n % self.batch_size, draw) for n, (i, draw) in enumerate(samples)]
-        t = torch.tensor([int(time * len(self.model.alphas_cumprod)) for time in times])
-        ids = torch.stack([drawn_prompt(self._prompts[i], draw) for i, draw in samples])
-        text, prompt = encode_distinct(self.model, ids.to(self.device), self.embeddings())
-        z, t, eps = (tensor.to(self.device) for tensor in (z, t, eps))
-        weight = self._weight(samples)
-        loss = latent_diffusion_loss(self.model, z, text[prompt], t, eps, weight).view(len(active), -1).mean(dim=1)
-        for i, value in zip(active, loss.tolist(), strict=True):
-            self.losses[i] = value
-        return loss[self._checked(active, loss.isfinite(), "loss")].sum()
+        times = [self._timestep(i, steps[i], k, draw) for i, k, draw in samples]
+        ids = torch.stack([drawn_prompt(self._prompts[i], draw) for i, _, draw in samples])
+        prompts, prompt = torch.unique(ids, dim=0, return_inverse=True)
+        return Minibatch(
+            z=torch.stack([sample_latent(self.runs[i].posteriors, draw) for i, _, draw in samples]),
+            eps=torch.stack([draw.noise for *_, draw in samples]),
+            t=torch.tensor([int(time * len(self.model.alphas_cumprod)) for time in times]),
+            prompts=prompts,
+            prompt=prompt,
+            weight=self._weight([(i, draw) for i, _, draw in samples]),
+        )
 
-    def _timestep(self, run: int, sample: int, draw: TrainingDraw) -> float:
+    def _timestep(self, run: int, step: int, sample: int, draw: TrainingDraw) -> float:
         own = self.runs[run]
         if own.training.timesteps == "uniform":
             return draw.timestep
-        return stratified(own.seed, own.image, self.step(run), sample, self.batch_size, draw.timestep)
+        return stratified(own.seed, own.image, step, sample, self.batch_size, draw.timestep)
 
     def _weight(self, samples: Sequence[tuple[int, TrainingDraw]]) -> Tensor | None:
         """What each place of each latent counts in the loss; None if all count the same."""
         if all(run.weights is None for run in self.runs):
             return None
         even = torch.ones(1, *self.model.latent_shape[1:])
-        found = [even if (own := self.runs[i].weights) is None else chosen(own, draw) for i, draw in samples]
-        return torch.stack(found).to(self.device)
+        return torch.stack(
+            [even if (own := self.runs[i].weights) is None else chosen(own, draw) for i, draw in samples]
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """A parameter group for each run, going on where a loaded run state left it; runs of one optimizer share it."""
@@ -183,10 +207,14 @@ class TextualInversion(pl.LightningModule):
 
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         """Update, take back an update that left a run's embeddings not finite, and count the step."""
-        super().optimizer_step(*arguments, **keywords)
         active = self.active
-        finite = torch.stack([self.table.embeddings[i].isfinite().all() for i in range(len(self.runs))])
-        self._checked(active, finite[active], "embedding row")
+        super().optimizer_step(*arguments, **keywords)
+        finite = torch.stack([self.table.embeddings[i].isfinite().all() for i in active])
+        told = torch.stack([self._latest, finite]).tolist()  # a GPU is waited for here alone
+        for i, loss, good in zip(active, *told, strict=True):
+            self.losses[i] = loss
+            if not (good and math.isfinite(loss)):
+                self._fail(i, "embedding row" if math.isfinite(loss) else "loss")
         with torch.no_grad():
             for i in active:
                 good, embeddings = self._good[i], self.table.embeddings[i]
@@ -215,32 +243,8 @@ class TextualInversion(pl.LightningModule):
             average.copy_(state["average"])
         self._kept[run] = {name: value for name, value in state.items() if name not in ("embeddings", "average")}
 
-    def _checked(self, runs: list[int], finite: Tensor, what: str) -> Tensor:
-        """`finite`, with the runs for which it is false noted as failures."""
-        for i, good in zip(runs, finite.tolist(), strict=True):
-            if not good:
-                how_fast = self.runs[i].training.learning_rate
-                self.failures[i] = (
-                    f"non-finite {what} at step {self.step(i)} (learning rate {how_fast:g}): "
-                    "the embeddings before it are kept; try a lower learning rate or training.max_grad_norm=1"
-                )
-        return finite
-
-
-def sample_latent(posteriors: Sequence[Posterior], draw: TrainingDraw) -> Float[Tensor, "channels height width"]:
-    """z: a sample of the posterior of one of the pictures, mirrored or not, as the draw says."""
-    posterior = posteriors[int(draw.flip * len(posteriors))]
-    picture = int(draw.picture * len(posterior.mean))
-    return posterior.mean[picture] + posterior.std[picture] * draw.posterior
-
-
-def drawn_prompt(prompts: Sequence[Int[Tensor, "_ context"]], draw: TrainingDraw) -> Int[Tensor, " context"]:
-    """One of the prompts of the picture that `sample_latent` takes; of all pictures, if there is one list for all."""
-    own = prompts[int(draw.picture * len(prompts))]
-    return own[int(draw.template * len(own))]
-
-
-def chosen(weights: Sequence[Float[Tensor, "pictures 1 h w"]], draw: TrainingDraw) -> Float[Tensor, "1 h w"]:
-    """The weights of the picture that `sample_latent` takes."""
-    weight = weights[int(draw.flip * len(weights))]
-    return weight[int(draw.picture * len(weight))]
+    def _fail(self, run: int, what: str) -> None:
+        self.failures[run] = (
+            f"non-finite {what} at step {self.step(run)} (learning rate {self.runs[run].training.learning_rate:g}): "
+            "the embeddings before it are kept; try a lower learning rate or training.max_grad_norm=1"
+        )

@@ -42,6 +42,7 @@ class Training:
     flip: bool = False
     checkpoint_every: Annotated[int, AtLeast(1), SHARED, INCIDENTAL] = 50
     runs_at_once: Annotated[int | None, AtLeast(1), SHARED, INCIDENTAL] = None
+    samples_at_once: Annotated[int | None, AtLeast(1), SHARED, INCIDENTAL] = None
 
 
 @dataclass(frozen=True)

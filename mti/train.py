@@ -37,7 +37,10 @@ from mti.types import LatentDiffusion, Metric
 
 log = logging.getLogger("mti")
 
-OUT_OF_MEMORY = "out of memory with this run alone: lower training.batch_size or evaluation.batch_size"
+OUT_OF_MEMORY = (
+    "out of memory with one sample of this run alone: try model.gradient_checkpointing=true, or a lower "
+    "evaluation.batch_size or model.resolution"
+)
 
 
 @memory_kept()
@@ -45,7 +48,8 @@ def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> 
     """Train and close all runs.
 
     Where a batch raises an error, its halves are tried by themselves: so memory that is short after all is made do
-    with, and an error ends only the run that it belongs to.
+    with, and an error ends only the run that it belongs to. What is too much for one run alone is tried with half as
+    many samples of an update at once.
     """
     if not runs:
         return
@@ -54,7 +58,7 @@ def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> 
         getattr(metric, "to", lambda _: None)(model.device)
     protocol = protocol_record(config.evaluation, config.personalization, metrics, model)
     places, work = Places(runs, model), throughput(model, runs[0].run)
-    at_most, batch = places.number, list[RunWriter]()
+    batch = list[RunWriter]()
     with Progress(config.trainer.max_steps, work) as progress:
         while batch or places.waiting:
             batch += entered(places.taken(places.number - len(batch)), parts, protocol, work)
@@ -63,19 +67,12 @@ def train(runs: Sequence[PreparedRun], model: LatentDiffusion, parts: Parts) -> 
             places.keep([Entry(one.prepared, one.step) for one in batch])
             progress.waiting = [config.trainer.max_steps - step for _, step in places.waiting]
             try:
-                batch = train_batch(batch, model, metrics, progress)
+                batch = train_batch(batch, model, metrics, progress, places.samples)
             except Exception as error:
                 traceback.clear_frames(error.__traceback__)  # they hold the memory that was short
-                short, tried, batch = is_out_of_memory(error), [one.prepared for one in batch], []
-                if len(tried) == 1:
-                    fail(tried[0].planned, OUT_OF_MEMORY if short else reason(error))
-                    places.number = at_most
-                else:
-                    half = -(-len(tried) // 2)
-                    what = "out of memory" if short else f"{type(error).__name__}: {error}".splitlines()[0]
-                    log.warning("%s with %d runs at once: going on with half as many", what, len(tried))
-                    at_most = half if short else at_most
-                    places.put_back(tried, half)
+                tried, batch = [one.prepared for one in batch], []
+                if not places.narrowed(tried, error):
+                    fail(tried[0].planned, OUT_OF_MEMORY if is_out_of_memory(error) else reason(error))
             if not batch:
                 release(model.device)
 
@@ -103,11 +100,15 @@ def entered(
 
 
 def train_batch(
-    batch: Sequence[RunWriter], model: LatentDiffusion, metrics: Mapping[str, Metric], progress: Progress
+    batch: Sequence[RunWriter],
+    model: LatentDiffusion,
+    metrics: Mapping[str, Metric],
+    progress: Progress,
+    samples_at_once: int | None,
 ) -> list[RunWriter]:
     """Train runs together until one or several of them end, and close these; the others."""
     config = batch[0].prepared.planned.config
-    module = TextualInversion(model, [one.prepared.run for one in batch], [one.step for one in batch])
+    module = TextualInversion(model, [one.prepared.run for one in batch], [one.step for one in batch], samples_at_once)
     for i, writer in enumerate(batch):
         if state := state_of(writer):
             module.load_run_state(i, state)

@@ -168,7 +168,7 @@ class LatentDiffusion(Protocol):
     context_length: int  # tokens of a prompt, begin and end included
     prediction_type: Literal["epsilon", "v_prediction"]
     precision: str  # inside, on its device: fp32, bf16 or fp16
-    alphas_cumprod: Float[Tensor, " timesteps"]  # ᾱ_t, on the CPU
+    alphas_cumprod: Float[Tensor, " timesteps"]  # ᾱ_t, on its device
     embedding: Float[Tensor, "vocabulary width"]  # the frozen embedding table
     widths: Sequence[int]  # of the text encoders whose embeddings lie side by side in a row
     scheduler_config: Mapping[str, Any]  # of the diffusers scheduler the model was trained with

@@ -37,6 +37,7 @@ LAYERS = (
         "tokens",
         "loss",
         "noise",
+        "minibatch",
         "starts",
         "sampling",
         "inversion",
@@ -116,6 +117,7 @@ def test_a_room_of_parts_imports_only_itself_perception_and_leaves(room):
 def test_inversion_knows_nothing_of_files_or_rooms():
     assert imported(ROOT / "mti" / "inversion.py") <= {
         "loss",
+        "minibatch",
         "noise",
         "rows",
         "schedules",

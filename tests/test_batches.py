@@ -131,10 +131,26 @@ def test_half_of_a_batch_waits_before_all_others(runs, tiny_sd):
     places.keep(places.taken(4))
     for run in runs[:3]:
         saved(run, 5)
-    places.put_back(runs[:4], 2)
+    assert places.narrowed(runs[:4], torch.OutOfMemoryError("injected"))
     assert list(number(places.waiting).items()) == [(0, 5), (1, 5), (2, 5), (3, 0), (4, 0), (5, 0)]
     assert places.number == 2
     assert number(Places(again(runs), tiny_sd).waiting) == number(places.waiting)
+
+
+def test_what_is_too_much_for_one_run_alone_is_tried_with_fewer_samples_which_a_later_process_knows(tmp_path, tiny_sd):
+    runs = [prepared(tmp_path / str(i), 2) for i in range(2)]
+    places, short, alone = Places(runs, tiny_sd), torch.OutOfMemoryError("injected"), runs[:1]
+    assert (places.number, places.samples) == (2, None)
+    assert places.narrowed(runs, short)
+    assert (places.number, places.samples) == (1, None)
+    assert not places.narrowed(alone, ValueError("another error"))
+    assert (places.number, places.samples) == (1, None)
+    for samples in (2, 1):
+        assert places.narrowed(alone, short)
+        assert (places.number, places.samples) == (1, samples)
+    assert Places(again(runs, at_once=1), tiny_sd).samples == 1
+    assert not places.narrowed(alone, short)
+    assert (places.number, places.samples) == (1, None)
 
 
 def test_a_record_of_another_edition_is_none_and_a_damaged_one_ends_its_run_alone(runs, tiny_sd):

@@ -108,7 +108,24 @@ def test_a_run_that_does_not_even_fit_alone_says_what_to_do(tiny_sd_folder, tmp_
     for number in range(2):
         summary = RunFolder(tmp_path / str(number)).summary()
         assert summary["status"] == "failed"
-        assert summary["reason"].endswith("lower training.batch_size or evaluation.batch_size")
+        assert summary["reason"].startswith("out of memory with one sample of this run alone: try ")
+
+
+def test_a_run_that_fits_with_fewer_samples_at_once_has_the_same_curve(
+    tiny_sd_folder, tmp_path, alone, monkeypatch, caplog
+):
+    real = TextualInversion.training_step
+
+    def short(module, step):
+        if len(module.runs) > 1 or module.samples_at_once != 1:
+            raise torch.OutOfMemoryError("injected")
+        return real(module, step)
+
+    monkeypatch.setattr(TextualInversion, "training_step", short)
+    assert invert(multirun(tmp_path, tiny_sd_folder, range(2)))
+    assert caplog.text.count("out of memory with one run: going on with 1 of 2 samples at once") == 1
+    for number in range(2):
+        assert_same(curves(tmp_path, number), curves(alone, number))
 
 
 def broken_training(monkeypatch, tmp_path):

@@ -35,7 +35,11 @@ class FrozenPipeline(ABC):
         precision: inside U-Net and text encoder; auto is what the device is quick at (`mti.models.precision`). The
             autoencoder is always fp32, since those of Stable Diffusion overflow in fp16.
         resolution: the side of the pictures in pixels; None is what the U-Net was trained for.
-        compile: whether `torch.compile` makes kernels for the U-Net: minutes at first use, for long sweeps.
+        compile: whether `torch.compile` makes kernels for the U-Net: minutes at first use, for long sweeps. True, or
+            a mode of it: "reduce-overhead" (CUDA graphs), "max-autotune".
+        channels_last: whether the U-Net's weights lie channels last, as a GPU's tensor cores read them.
+        gradient_checkpointing: whether the U-Net's blocks are computed again for the gradient instead of kept: less
+            memory, and a third more time.
 
     Raises:
         UserError: the weights are not to be had, or an argument has no such value.
@@ -56,7 +60,9 @@ class FrozenPipeline(ABC):
         variant: str | None = None,
         precision: str = "auto",
         resolution: int | None = None,
-        compile: bool = False,
+        compile: bool | str = False,
+        channels_last: bool = False,
+        gradient_checkpointing: bool = False,
     ):
         if precision not in (*DTYPES, "auto"):
             raise UserError(f"model.precision={precision}: expected one of {', '.join(DTYPES)}, auto")
@@ -72,8 +78,12 @@ class FrozenPipeline(ABC):
         ]
         self._vae = cast(AutoencoderKL, _frozen(pipeline.network(LAYOUTS[self.kind].autoencoder, AutoencoderKL)))
         self._unet = cast(UNet2DConditionModel, _frozen(pipeline.network("unet", UNet2DConditionModel)))
+        if channels_last:
+            nn.Module.to(self._unet, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if gradient_checkpointing:
+            self._unet.enable_gradient_checkpointing()
         if compile:
-            self._unet.compile()
+            self._unet.compile(mode=None if compile is True else compile)
         self._read_settings(pipeline)
         self._read_sizes(resolution)
         self._place(torch.device("cpu"))
@@ -113,6 +123,7 @@ class FrozenPipeline(ABC):
         self._dtype = DTYPES[self.precision]
         for network in (*self._encoders, self._vae, self._unet):
             nn.Module.to(network, device)
+        self.alphas_cumprod = self.alphas_cumprod.to(device)
         tables = [cast(Any, encoder).get_input_embeddings().weight.detach() for encoder in self._encoders]
         self.embedding = tables[0] if len(tables) == 1 else torch.cat(tables, dim=1)
         self.widths: Sequence[int] = [table.shape[1] for table in tables]
@@ -168,7 +179,8 @@ class FrozenPipeline(ABC):
 
         def predict(text: Tensor) -> Tensor:
             with self._inside(cast=dtype != self._dtype):
-                return self._unet(noisy.to(dtype), timesteps, text.to(dtype), **more).sample.float()
+                found = self._unet(noisy.to(dtype), timesteps, text.to(dtype), **more).sample
+                return found.to(torch.float32, copy=True)  # a CUDA graph writes its next output where this one is
 
         return guarded(predict, text, self._dtype)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -25,10 +26,10 @@ class PlaceholderEmbedding(nn.Embedding):
 
     def forward(self, input: Int[Tensor, "*prompts"]) -> Float[Tensor, "*prompts width"]:
         """The embeddings of ids; gradients reach the placeholders alone."""
-        beyond = input >= self.num_embeddings
+        place = (input - self.num_embeddings + 1).clamp(min=0)  # 0: in the vocabulary
         found = F.embedding(input.clamp(max=self.num_embeddings - 1), self.weight)
-        found[beyond] = self.placeholders[input[beyond] - self.num_embeddings].to(found.dtype)
-        return found
+        placed = F.embedding(place, F.pad(self.placeholders, (0, 0, 1, 0)), padding_idx=0)
+        return torch.where(place[..., None] > 0, placed.to(found.dtype), found)
 
 
 def open_vocabulary(encoder: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ import os
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from huggingface_hub import constants
 
@@ -36,7 +36,9 @@ class PretrainedModel:
         variant: weights to prefer where a pipeline has several, such as "fp16".
         precision: inside the model; auto is what the device is quick at.
         resolution: the side of the pictures in pixels; None is what the model was trained for.
-        compile: whether `torch.compile` makes kernels for the U-Net: minutes at first, for long sweeps.
+        compile: whether `torch.compile` makes kernels for the U-Net: minutes at first, for long sweeps; or its mode.
+        channels_last: whether the U-Net's weights lie channels last.
+        gradient_checkpointing: whether the U-Net's blocks are computed again for the gradient: less memory, more time.
     """
 
     def __init__(
@@ -47,10 +49,19 @@ class PretrainedModel:
         variant: str | None = None,
         precision: Precision = "auto",
         resolution: Annotated[int, AtLeast(8)] | None = None,
-        compile: bool = False,
+        compile: bool | Literal["reduce-overhead", "max-autotune"] = False,
+        channels_last: bool = False,
+        gradient_checkpointing: bool = False,
     ):
         self.path, self.revision, self.variant = path, revision, variant
-        self._options = {"name": name, "precision": precision, "resolution": resolution, "compile": compile}
+        self._options = {
+            "name": name,
+            "precision": precision,
+            "resolution": resolution,
+            "compile": compile,
+            "channels_last": channels_last,
+            "gradient_checkpointing": gradient_checkpointing,
+        }
 
     def check(self) -> None:
         """Raise a `UserError` for what is missing or not supported, before any weights are read."""

@@ -74,8 +74,8 @@ class StableDiffusionXL(FrozenPipeline):
         text: Float[Tensor, "batch lines text_channels"],
     ) -> Float[Tensor, "batch channels h w"]:
         """The U-Net's prediction, of ε or of v as `prediction_type` says."""
-        side = float(self.resolution)
-        sizes = noisy.new_tensor([side, side, 0.0, 0.0, side, side]).expand(len(noisy), -1)  # original, crop, target
+        sizes = noisy.new_full((len(noisy), 6), self.resolution)  # the original's, of the crop's corner, the target's
+        sizes[:, 2:4] = 0
         pooled = text[:, -1, : self._pooled_width].to(self._unet_dtype)
         more = {"text_embeds": pooled, "time_ids": sizes.to(self._unet_dtype)}
         return self._predict(noisy, timesteps, text[:, :-1], added_cond_kwargs=more)

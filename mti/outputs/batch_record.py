@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mti.files import write_json
 from mti.outputs.plain_data import fits, read_shaped
 
-SHAPE = {"number": int, "places": int, "members": {str: int}}
+SHAPE = {"number": int, "places": int, "members": {str: int}, "samples": (int, type(None))}
 
 
 class BatchRecord(NamedTuple):
@@ -18,6 +18,7 @@ class BatchRecord(NamedTuple):
     number: int  # counts the batches of a list of runs: whenever one joins, another begins
     places: int  # for so many runs
     members: dict[str, int]  # the updates that each had done when the batch began, by its folder, in their order
+    samples: int | None = None  # of an update, through the U-Net at once; None: all
 
 
 def write_batch(path: Path, record: BatchRecord) -> None:
@@ -34,4 +35,6 @@ def read_batch(path: Path, remedy: str) -> BatchRecord | None:
     if not os.path.lexists(path):
         return None
     found = read_shaped(path, remedy, dict)
-    return BatchRecord(found["number"], found["places"], found["members"]) if fits(found, SHAPE) else None
+    if not fits(found, SHAPE) or (found["samples"] or 1) < 1:
+        return None
+    return BatchRecord(found["number"], found["places"], found["members"], found["samples"])

@@ -19,10 +19,12 @@ IGNORED = re.compile(
     r"^(image|seed|init\.name|folder|output_dir|overrides|settings"
     r"|(choices|experiment|dataset(?!\.pictures$)|logger|launcher|hydra|metrics|personalization|stop)(\..*)?"
     r"|trainer\.(_.*|accelerator|devices|strategy|num_nodes|max_steps_per.*)|evaluation\.(steps|batch_size)"
-    r"|training\.(runs_at_once|checkpoint_every)|(.*\.)?(device|download|timeout|batch_size_for_speed))$"
+    r"|training\.((runs|samples)_at_once|checkpoint_every)|(.*\.)?(device|download|timeout|batch_size_for_speed))$"
 )
 # Settings that belong to a picture or to a machine: an axis only where runs of one picture and seed differ in it.
-CIRCUMSTANCE = re.compile(r"^((.*\.)?(click|outside|box|crop|precision|compile)|dataset\.pictures)$")
+CIRCUMSTANCE = re.compile(
+    r"^((.*\.)?(click|outside|box|crop|precision|compile|channels_last|gradient_checkpointing)|dataset\.pictures)$"
+)
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -144,11 +144,12 @@ def test_wrong_values_list_the_right_ones(tiny_sd_folder: Path) -> None:
 
 def test_the_network_is_compiled_if_asked_for(tiny_sd_folder, monkeypatch):
     compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: compiled.append(module))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, mode: compiled.append((module, mode)))
     StableDiffusion(str(tiny_sd_folder), "tiny")
     assert compiled == []
     model = StableDiffusion(str(tiny_sd_folder), "tiny", compile=True)
-    assert compiled == [model._unet]
+    other = StableDiffusion(str(tiny_sd_folder), "tiny", compile="reduce-overhead")
+    assert compiled == [(model._unet, None), (other._unet, "reduce-overhead")]
 
 
 def test_a_low_precision_of_a_cpu_gives_nearly_the_same_gradient(tiny_sd_folder):
