@@ -1,6 +1,8 @@
+import runpy
 import subprocess
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,3 +85,16 @@ print(grown_by(0))
 def test_where_memory_cannot_be_measured_all_runs_are_taken_to_fit(monkeypatch):
     monkeypatch.setattr(memory, "used_memory", lambda device: None)
     assert fitting(lambda count: None, 7, CPU) == (7, "not measured")
+
+
+def test_the_experiment_counts_what_is_held_at_most():
+    script = Path(__file__).parent.parent / "experiments" / "memory" / "measure.py"
+    with runpy.run_path(str(script))["Held"]() as held:
+        one = torch.ones(MEGA)  # of four bytes
+        view = one[: MEGA // 2]
+        del one
+        two = view + 1
+        del view, two
+        three = torch.ones(MEGA // 4)
+    assert held.most == 6 * MEGA
+    assert held.now == three.nbytes

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-
-from mti.models.sd import StableDiffusion
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "speed" / "measure.py"
 
@@ -23,26 +20,20 @@ def test_the_pace_is_that_of_the_usual_step(measure):
     assert measure["pace"](readings).tolist() == [1.0, 0.5]
 
 
-def test_the_gpu_part_runs_on_a_small_network_of_the_same_shape(measure):
-    options = Namespace(device="cpu", channels=[32, 32, 32, 32], text=64, side=8, at_most=2)
-    found = measure["gpu"](options, peak_tflops=1.0)
-    assert 1 <= found["runs at once"] <= 2
-    assert found["run-steps/s, steady"] > 0
-    assert found["share of the device's peak"] == pytest.approx(found["TFLOP/s"])
-    assert found["TFLOP/s"] > 0
-
-
-def test_the_full_size_network_is_that_of_stable_diffusion(measure, tmp_path):
-    """Its U-Net, not made but counted, has the 859.5 million weights of Stable Diffusion 1.5."""
-    from diffusers import UNet2DConditionModel
-
-    small = measure["full_size"](tmp_path / "small", (32, 32, 32, 32), 64, 64)
-    assert StableDiffusion(str(small), "small").latent_shape == (4, 64, 64)
-    with torch.device("meta"):
-        network = UNet2DConditionModel(
-            sample_size=64, block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=768, attention_head_dim=8
-        )
-    assert sum(weights.numel() for weights in network.parameters()) == 859_520_964
+def test_the_gpu_part_runs_on_a_small_network(tiny_sd_folder, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    monkeypatch.setattr("measure.TEXTS", ("*", "the"))
+    gpu = runpy.run_path(str(SCRIPT.parent / "gpu.py"))["gpu"]
+    ways = ["plain", "channels last", "gradient checkpointing"]
+    options = Namespace(device="cpu", model=tiny_sd_folder, at_most=2, ways=ways, peak=1.0, diffusers=None)
+    found = gpu(options)
+    assert list(found["ways"]) == ways
+    assert list(found["GiB by runs"]) == list(range(1, found["runs at once"] + 1))
+    for at_once in found["ways"].values():
+        one = at_once["1 at once"]
+        assert one["samples/s"] > 0
+        assert one["concepts an hour"] == pytest.approx(one["samples/s"] / 4 * 3600 / 5000)
+        assert one["share of the peak"] == pytest.approx(one["TFLOP/s"])
 
 
 def test_the_comparisons_add_up(measure, monkeypatch, tmp_path):

@@ -27,11 +27,10 @@ from mti.images import read_picture, to_tensor
 from mti.inversion import Run, TextualInversion
 from mti.library_logging import quiet_lightning
 from mti.lightning import lightning_trainer, step_numbers
-from mti.memory import fitting, memory_kept
+from mti.memory import memory_kept
 from mti.models.sd import StableDiffusion
 from mti.optimizers.adamw import AdamW
 from mti.schema import Trainer, Training
-from mti.throughput import counted
 from mti.types import Posterior
 from mti.weights import weights_path
 
@@ -150,20 +149,22 @@ def sweep(count: int, steps: int, precision: str, output: Path, fused: bool = Tr
     )
 
 
-def of_diffusers(script: Path, steps: int, precision: str, scratch: Path) -> dict[str, Seconds]:
-    """The same of diffusers' script: seconds of the whole process, and of a step.
+def of_diffusers(
+    script: Path, pipeline: Path, side: int, steps: int, precision: str, scratch: Path
+) -> dict[str, Seconds]:
+    """The same of diffusers' script on a pipeline's folder, for pictures of that side: a whole process, and a step.
 
     It gets the pipeline in fp32: it trains the text encoder in the precision of its file, and diverges in fp16.
     """
     data, times, full = scratch / "picture", scratch / "times.json", scratch / "fp32"
     data.mkdir(exist_ok=True)
     shutil.copy(POCKET / "teapot.png", data)
-    StableDiffusionPipeline.from_pretrained(weights_path("pocket:ldm"), torch_dtype=torch.float32).save_pretrained(full)
+    StableDiffusionPipeline.from_pretrained(pipeline, torch_dtype=torch.float32).save_pretrained(full)
     seconds = whole(
         [
             *(str(HERE / "diffusers_script.py"), str(script), str(times)),
             *("--pretrained_model_name_or_path", str(full), "--train_data_dir", str(data)),
-            *("--placeholder_token", "<teapot>", "--initializer_token", "teapot", "--resolution", "64"),
+            *("--placeholder_token", "<teapot>", "--initializer_token", "teapot", "--resolution", str(side)),
             *("--train_batch_size", str(BATCH), "--max_train_steps", str(steps), "--learning_rate", "5e-3"),
             *("--lr_warmup_steps", "0", "--mixed_precision", {"fp32": "no"}.get(precision, precision)),
             *("--output_dir", str(scratch / "diffusers"), "--seed", "0"),
@@ -180,13 +181,14 @@ def pocket(options: argparse.Namespace) -> dict[str, Any]:
     model = StableDiffusion("pocket:ldm", "pocket", precision=options.precision)
     sizes, steps = options.runs, options.steps
     runs = runs_of(model, max(sizes))
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
         single = [sweep(1, steps, options.precision, scratch / "one", fused=False) for _ in range(2)]
         fused = {n: sweep(n, steps, options.precision, scratch / "many") for n in sizes}
         step = {n: steady(model, runs[:n], 4 if n > 4 else 12) for n in sizes}
         alone = floor(model, max(sizes) * BATCH)
-        script = of_diffusers(options.diffusers, steps, options.precision, scratch) if options.diffusers else None
+        folder, given = weights_path("pocket:ldm"), options.diffusers
+        script = of_diffusers(given, folder, 64, steps, options.precision, scratch) if given else None
     one, one_step = np.mean(single, axis=0), step[1] if 1 in step else steady(model, runs[:1], 12)
     most, usual = max(sizes), options.usual_steps
 
@@ -216,77 +218,6 @@ def pocket(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def full_size(folder: Path, channels: tuple[int, ...], text: int, side: int) -> Path:
-    """A pipeline folder of Stable Diffusion 1.5's architecture with random weights, and the pocket's tokenizer."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    pocket = weights_path("pocket:ldm")
-    for part in ("tokenizer", "scheduler"):
-        shutil.copytree(pocket / part, folder / part)
-    settings = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())
-    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 77}))
-    begin, end = (49406, 49407)
-    known = CLIPTextConfig.from_pretrained(pocket / "text_encoder")
-    configuration = CLIPTextConfig(
-        vocab_size=49408,
-        hidden_size=text,
-        intermediate_size=4 * text,
-        num_hidden_layers=12 if text == 768 else 2,
-        num_attention_heads=text // 64,
-        bos_token_id=getattr(known, "bos_token_id", begin),
-        eos_token_id=getattr(known, "eos_token_id", end),
-        pad_token_id=getattr(known, "pad_token_id", end),
-    )
-    CLIPTextModel(configuration).save_pretrained(folder / "text_encoder")
-    AutoencoderKL(
-        block_out_channels=tuple(max(32, c * 2 // 5) for c in channels),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        latent_channels=4,
-        sample_size=8 * side,
-    ).save_pretrained(folder / "vae")
-    UNet2DConditionModel(
-        sample_size=side, block_out_channels=channels, cross_attention_dim=text, attention_head_dim=8
-    ).save_pretrained(folder / "unet")
-    shutil.copy(pocket / "model_index.json", folder)
-    return folder
-
-
-def gpu(options: argparse.Namespace, peak_tflops: float) -> dict[str, Any]:
-    """Stable Diffusion 1.5's architecture at 512×512 in bf16, as many runs as fit: pace, memory, share of the peak."""
-    device = torch.device(options.device)
-    with tempfile.TemporaryDirectory() as folder:
-        model = StableDiffusion(
-            str(full_size(Path(folder), tuple(options.channels), options.text, options.side)), "sd15, random"
-        )
-    model = model.to(device)
-    run = runs_of(model, 1)[0]
-
-    def once(count: int) -> None:
-        TextualInversion(model, [run] * count).to(device).training_step(0).backward()
-
-    fit, told = fitting(once, options.at_most, device)
-    runs = runs_of(model, fit)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    step = steady(model, runs, 8)[0]
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
-    work = counted(model, run)
-    assert work, "memory that held all runs holds one"
-    flops = work.flops * fit
-    return {
-        "runs at once": fit,
-        "memory": told,
-        "peak GiB": peak,
-        "run-steps/s, steady": fit / step,
-        "step to its floor": (step / floor(model, fit * BATCH))[0],
-        "TFLOP/s": flops / step / 1e12,
-        "share of the device's peak": flops / step / 1e12 / peak_tflops,
-    }
-
-
 def machine() -> dict[str, Any]:
     """Where this was measured."""
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -309,22 +240,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--diffusers", type=Path, help="diffusers' examples/textual_inversion/textual_inversion.py")
-    parser.add_argument(
-        "--gpu-peak", type=float, help="measure a GPU whose peak in bf16 is so many TFLOP/s (H100: 989)"
-    )
-    parser.add_argument("--device", default="cuda", help="of --gpu-peak")
-    parser.add_argument("--at-most", type=int, default=48, help="runs at once of --gpu-peak")
-    parser.add_argument("--channels", type=int, nargs=4, default=[320, 640, 1280, 1280], help="of its U-Net")
-    parser.add_argument("--text", type=int, default=768, help="width of its text encoder")
-    parser.add_argument("--side", type=int, default=64, help="of its latents; pictures have 8 times as many pixels")
     return parser.parse_args()
 
 
-def main() -> None:
-    """Measure, print, and keep the result under today's date."""
-    options, where = arguments(), machine()
-    found = gpu(options, options.gpu_peak) if options.gpu_peak else pocket(options)
-    kind = "gpu" if options.gpu_peak else f"pocket-{options.precision}"
+def keep(found: dict[str, Any], options: argparse.Namespace, where: dict[str, Any], kind: str) -> None:
+    """Print a result, and keep it under today's date."""
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     settings.pop("diffusers")
     record = {"date": date.today().isoformat(), "machine": where, "settings": settings, **found}
@@ -333,6 +253,12 @@ def main() -> None:
     path = HERE / "results" / f"{date.today().isoformat()}-{kind}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text + "\n")
+
+
+def main() -> None:
+    """Measure, print, and keep the result."""
+    options, where = arguments(), machine()
+    keep(pocket(options), options, where, f"pocket-{options.precision}")
 
 
 if __name__ == "__main__":

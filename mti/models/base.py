@@ -39,7 +39,7 @@ class FrozenPipeline(ABC):
             a mode of it: "reduce-overhead" (CUDA graphs), "max-autotune".
         channels_last: whether the U-Net's weights lie channels last, as a GPU's tensor cores read them.
         gradient_checkpointing: whether the U-Net's blocks are computed again for the gradient instead of kept: less
-            memory, and a third more time.
+            memory, more time.
 
     Raises:
         UserError: the weights are not to be had, or an argument has no such value.

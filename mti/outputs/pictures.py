@@ -8,6 +8,7 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
@@ -41,8 +42,7 @@ def save_pictures(folder: Path, pictures: Mapping[str, Image.Image]) -> None:
     """Keep pictures by name, in place of what the folder holds."""
     with atomic(folder) as draft:
         draft.mkdir()
-        for name, picture in pictures.items():
-            picture.save(draft / f"{safe_name(name)}.png")
+        _write({draft / f"{safe_name(name)}.png": picture for name, picture in pictures.items()})
 
 
 def save_prompted(folder: Path, pictures: Mapping[str, Sequence[Image.Image]]) -> None:
@@ -50,9 +50,17 @@ def save_prompted(folder: Path, pictures: Mapping[str, Sequence[Image.Image]]) -
     with atomic(folder) as draft:
         draft.mkdir()
         write_json(draft / "prompts.json", list(pictures))
-        for number, many in enumerate(pictures.values()):
-            for i, picture in enumerate(many):
-                picture.save(draft / f"{number}-{i}.png")
+        names = (
+            (f"{number}-{i}.png", one) for number, many in enumerate(pictures.values()) for i, one in enumerate(many)
+        )
+        _write({draft / name: picture for name, picture in names})
+
+
+def _write(pictures: Mapping[Path, Image.Image]) -> None:
+    """Several at once: 512 × 512 pixels take a core 0.07 s to compress, which a GPU would wait for."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for done in [threads.submit(picture.save, path) for path, picture in pictures.items()]:
+            done.result()
 
 
 def prompted_pictures(folder: Path, remedy: str) -> dict[str, list[Image.Image]]:
