@@ -51,7 +51,6 @@ class Ahead:
 
     def __init__(self, draw: Callable[[Steps], Minibatch]) -> None:
         self._draw = draw
-        self._thread = ThreadPoolExecutor(1, "minibatch")
         self._next: tuple[Steps, Future[Minibatch]] | None = None
 
     def take(self, steps: Steps, device: torch.device) -> Minibatch:
@@ -63,7 +62,9 @@ class Ahead:
 
         batch = self._next[1].result() if self._next and self._next[0] == steps else drawn(steps)
         following = {run: step + 1 for run, step in steps.items()}
-        self._next = following, self._thread.submit(drawn, following)
+        thread = ThreadPoolExecutor(1, "minibatch")
+        self._next = following, thread.submit(drawn, following)
+        thread.shutdown(wait=False)  # it ends when it has drawn: no thread is left behind
         return batch.to(device)
 
 

@@ -63,7 +63,8 @@ def race(
             trainer.fit(module, step_numbers(cuts[-1]))
     except Exception as error:
         if is_out_of_memory(error):
-            raise UserError(f"out of memory with {len(runs)} candidates at once: lower init.candidates") from None
+            advice = "lower init.candidates, or try training.samples_at_once=1"
+            raise UserError(f"out of memory with {len(runs)} candidates at once: {advice}") from None
         raise
     if not module.active:
         raise UserError(f"no candidate came to the end of the race: {module.failures[0]}")
