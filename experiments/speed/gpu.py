@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import runpy
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,23 @@ def gpu(options: argparse.Namespace) -> dict[str, Any]:
         assert work, "memory that held all runs holds one"
         peak = options.peak or peak_of(torch.cuda.get_device_name() if device.type == "cuda" else "")
         memory = {n: memory_of(model, n) for n in sizes(most)}
-        ways = {way: paces(built(folder, WAYS[way], device), most, work.flops, peak) for way in options.ways}
+        ways = {
+            way: tried(lambda how: paces(built(folder, how, device), most, work.flops, peak), way)
+            for way in options.ways
+        }
         script = None
         if options.diffusers:
             done = of_diffusers(options.diffusers, folder, model.resolution, options.steps, "bf16", scratch)
             script = {"samples/s": BATCH / done["step"][0]}
     return {"runs at once": most, "memory": told, "GiB by runs": memory, "ways": ways, "diffusers": script}
+
+
+def tried(measure: Callable[[dict[str, Any]], dict[str, Any]], way: str) -> dict[str, Any]:
+    """What is measured in a way, or the error that it ends with: the other ways are measured too."""
+    try:
+        return measure(WAYS[way])
+    except RuntimeError as error:
+        return {"error": str(error).partition("\n")[0]}
 
 
 def built(folder: Path, how: dict[str, Any], device: torch.device) -> Any:
