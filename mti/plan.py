@@ -63,8 +63,8 @@ def placed(config: RunConfig) -> RunConfig:
 
     The folder is <output_dir>/<experiment>/<image>/<init>/s<seed>, with all other settings in its last part.
     """
-    incidental = set(flat(config, INCIDENTAL))
-    told = [one for one in config.overrides if _tells(one.lstrip("+~").partition("=")[0].partition("@")[0], incidental)]
+    matters = dict.fromkeys(flat(config, INCIDENTAL), False) | dict.fromkeys(flat(config, without=INCIDENTAL), True)
+    told = [one for one in config.overrides if _tells(one.lstrip("+~").partition("=")[0].partition("@")[0], matters)]
     settings = ", ".join(sorted(one.lstrip("+") for one in told))
     if config.folder:
         return replace(config, settings=settings)
@@ -80,10 +80,14 @@ def _part(override: str) -> str:
     return f"{key}-{plain[1].replace(',', '_') if plain else value}"
 
 
-def _tells(key: str, incidental: set[str]) -> bool:
-    """Whether an override belongs in a run's name: it changes the result, and is not in the path already."""
+def _tells(key: str, matters: Mapping[str, bool]) -> bool:
+    """Whether an override belongs in a run's name: it changes the result, and is not in the path already.
+
+    `matters` says so of each setting; of a group's, one that does is enough.
+    """
     around = key.partition(".")[0] in ("hydra", "hydra/launcher", "hydra/sweeper", "logger")
-    return key not in NAMED and not around and not any(f"{one}.".startswith(f"{key}.") for one in incidental)
+    own = [one for name, one in matters.items() if f"{name}.".startswith(f"{key}.")]
+    return key not in NAMED and not around and (any(own) or not own)
 
 
 def image_part(image: str) -> str:

@@ -155,8 +155,11 @@ def test_what_is_too_much_for_one_run_alone_is_tried_with_fewer_samples_which_a_
 
 def test_a_record_of_another_edition_is_none_and_a_damaged_one_ends_its_run_alone(runs, tiny_sd):
     paths = [run.planned.folder.path / "batch.json" for run in runs]
-    paths[0].parent.mkdir(), paths[1].parent.mkdir()
+    for path in paths[:3]:
+        path.parent.mkdir()
     paths[0].write_text(json.dumps({"members": ["a", "b"]}))
     paths[1].write_text("[")
+    paths[2].write_text(json.dumps({"number": 1, "places": 4, "members": {}, "samples": 0}))
+    assert runs[2].planned.folder.read_batch() is None
     assert number(Places(runs, tiny_sd).waiting) == {0: 0, 2: 0, 3: 0, 4: 0, 5: 0}
     assert "batch.json" in runs[1].planned.folder.summary()["reason"]

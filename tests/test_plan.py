@@ -30,6 +30,10 @@ def test_every_setting_that_changes_the_result_is_part_of_the_name():
     assert found.title == "teapot, caption, seed 0, model=sd15, training.learning_rate=0.1"
 
 
+def test_a_group_of_which_one_setting_changes_the_result_is_part_of_the_name():
+    assert folder("metrics=[pocket]", "trainer=cpu", "model.compile=true").endswith("/s0+metrics-pocket")
+
+
 def test_texts_make_safe_and_distinct_folders():
     one, other = folder("init=text", "init.text='a/b c'"), folder("init=text", "init.text='a/b_c'")
     assert one != other

@@ -142,7 +142,8 @@ def test_marks_reach_every_setting_within_what_they_stand_beside():
     ).keys()
     assert any(key.startswith("metrics.lpips_pocket.") for key in flat(found, SHARED))
     assert "training.learning_rate" not in flat(found, SHARED)
-    assert {"output_dir", "folder", "evaluation.batch_size", "trainer.devices"} <= flat(found, INCIDENTAL).keys()
+    incidental = {"output_dir", "folder", "evaluation.batch_size", "trainer.devices", "model.gradient_checkpointing"}
+    assert incidental <= flat(found, INCIDENTAL).keys()
 
 
 def test_what_differs_is_found_by_its_key():

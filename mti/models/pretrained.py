@@ -14,7 +14,7 @@ from mti.models.files import INDEX, LAYOUTS, local_folder, pipeline_files, pipel
 from mti.models.precision import Precision
 from mti.models.single_file import file_needs
 from mti.models.source import check_resolution, open_pipeline
-from mti.ranges import AtLeast
+from mti.ranges import INCIDENTAL, AtLeast
 from mti.types import LatentDiffusion
 from mti.weights import ModelFiles, Need, from_hub, missing_files, weights_path
 
@@ -49,9 +49,9 @@ class PretrainedModel:
         variant: str | None = None,
         precision: Precision = "auto",
         resolution: Annotated[int, AtLeast(8)] | None = None,
-        compile: bool | Literal["reduce-overhead", "max-autotune"] = False,
-        channels_last: bool = False,
-        gradient_checkpointing: bool = False,
+        compile: Annotated[bool | Literal["reduce-overhead", "max-autotune"], INCIDENTAL] = False,
+        channels_last: Annotated[bool, INCIDENTAL] = False,
+        gradient_checkpointing: Annotated[bool, INCIDENTAL] = False,
     ):
         self.path, self.revision, self.variant = path, revision, variant
         self._options = {

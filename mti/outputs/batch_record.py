@@ -35,6 +35,6 @@ def read_batch(path: Path, remedy: str) -> BatchRecord | None:
     if not os.path.lexists(path):
         return None
     found = read_shaped(path, remedy, dict)
-    if not fits(found, SHAPE) or (found["samples"] or 1) < 1:
+    if not fits(found, SHAPE) or (found["samples"] is not None and found["samples"] < 1):
         return None
     return BatchRecord(found["number"], found["places"], found["members"], found["samples"])
