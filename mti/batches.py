@@ -149,8 +149,8 @@ def fitting_runs(model: LatentDiffusion, run: Run, wanted: int) -> tuple[int, st
     """
 
     def step(count: int) -> None:
-        module = TextualInversion(model, [run] * count, None, run.training.samples_at_once).to(model.device)
-        module.training_step(0).backward()
+        module = TextualInversion(model, [run] * count, samples_at_once=run.training.samples_at_once)
+        module.to(model.device).training_step(0).backward()
 
     try:
         return fitting(step, min(wanted, MOST_AT_ONCE), model.device)

@@ -175,7 +175,7 @@ def measured_pace(model: LatentDiffusion, configs: Sequence[RunConfig], parts: P
     runs = [_stand_in(one, model, parts) for one in configs]
     given = config.training.runs_at_once
     at_once = min(given, len(runs)) if given else fitting_runs(model, runs[0], len(runs))[0]
-    module = TextualInversion(model, runs[:at_once], None, config.training.samples_at_once).to(device)
+    module = TextualInversion(model, runs[:at_once], samples_at_once=config.training.samples_at_once).to(device)
     optimizer = module.configure_optimizers()
 
     def step(number: int) -> None:

@@ -52,10 +52,8 @@ def race(
     if told := folder.summary():
         return told["winner"], told
     began = time.monotonic()
-    module, halving = (
-        TextualInversion(model, runs, None, config.training.samples_at_once),
-        Halving(texts, cuts, config.evaluation),
-    )
+    module = TextualInversion(model, runs, samples_at_once=config.training.samples_at_once)
+    halving = Halving(texts, cuts, config.evaluation)
     log.info("%s: %d candidates for %d updates", config.title, len(runs), cuts[-1])
     try:
         with quiet_lightning(), TERMINATION.deferred():

@@ -79,7 +79,7 @@ class FrozenPipeline(ABC):
         self._vae = cast(AutoencoderKL, _frozen(pipeline.network(LAYOUTS[self.kind].autoencoder, AutoencoderKL)))
         self._unet = cast(UNet2DConditionModel, _frozen(pipeline.network("unet", UNet2DConditionModel)))
         if channels_last:
-            nn.Module.to(self._unet, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            cast(Any, self._unet).to(memory_format=torch.channels_last)
         if gradient_checkpointing:
             self._unet.enable_gradient_checkpointing()
         if compile:
